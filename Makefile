@@ -1,0 +1,39 @@
+# GreenIsland: what people type. `make setup` once, then `make demo` or `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup demo test test-long check format bench lock
+
+setup: .venv/.ready ## create .venv with .venv/bin/greenisland
+
+.venv/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: setup ## a whole centre on this machine: a day of history, then live, with incidents
+	$(BIN)/greenisland demo $(ARGS)
+
+test: setup check ## everything but the long runs; names what is missing
+	$(BIN)/python -m pytest -m "not long" $(ARGS)
+
+test-long: setup ## the long runs and many more examples of every law
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest $(ARGS)
+
+check: setup ## style and architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## figures of this machine
+	$(BIN)/greenisland bench $(ARGS)
+
+lock: ## renew requirements.lock (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra dev pyproject.toml -o requirements.lock

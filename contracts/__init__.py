@@ -1,0 +1,1 @@
+"""What crosses between rooms: schemas, reasons, the registry, ports. Imports nothing of ours."""

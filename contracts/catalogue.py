@@ -1,0 +1,104 @@
+"""Every text people read, as reason code -> template, in Chinese and English. Parameters are named; nothing else is.
+
+Only standard and permit rows that were verified may say 超标; a row of another basis or unverified says less.
+Never 违法, 造假, 偷排; never 正常 where data are absent.
+"""
+
+from typing import Literal
+
+Language = Literal["zh", "en"]
+
+# kind and basis of an alert -> what it says; {value} {unit} {limit} {times} {valid_n} {since} ...
+ALERT: dict[str, dict[Language, str]] = {
+    "limit.exceedance": {
+        "zh": "{place} {factor}{period}{value} {unit},{sense}{basis}限值{limit},{times}有效{valid}",
+        "en": "{place}: {factor} {period} {value} {unit}, {sense} the {basis} limit of {limit}{times}, {valid} valid",
+    },
+    "limit.ultra_low": {
+        "zh": "{place} {factor}{period}{value} {unit},未达超低排放指标{limit},有效{valid}",
+        "en": "{place}: {factor} {period} {value} {unit}, ultra-low target of {limit} not met, {valid} valid",
+    },
+    "limit.notice": {
+        "zh": "{place} {factor}{period}{value} {unit},{sense}{basis}值{limit}(提示),有效{valid}",
+        "en": "{place}: {factor} {period} {value} {unit}, {sense} the {basis} value of {limit} (notice), {valid} valid",
+    },
+    "limit.near": {
+        "zh": "{place} {factor}{period}{value} {unit},接近{basis}限值{limit},预警",
+        "en": "{place}: {factor} {period} {value} {unit}, close to the {basis} limit of {limit}, early warning",
+    },
+    "limit.early": {
+        "zh": "{place} {factor}{period}{value} {unit}偏高(小时限值{limit}),预警",
+        "en": "{place}: {factor} {period} value {value} {unit} is high (hourly limit {limit}), early warning",
+    },
+    "missing": {
+        "zh": "{place} 无数据到达,请检查设备与网络",
+        "en": "{place}: no data arrive; check instrument and network",
+    },
+    "flat_line": {
+        "zh": "{place} {factor}整个时段数值未变化,待核实",
+        "en": "{place}: {factor} has not moved for a whole window, to be verified",
+    },
+    "treatment_off": {
+        "zh": "{place} 生产设施运行而治理设施未运行,待核实",
+        "en": "{place}: production runs while its treatment does not, to be verified",
+    },
+    "rejects": {
+        "zh": "{place} 每分钟拒收报文{value}条,请检查数采仪与协议",
+        "en": "{place}: {value} messages a minute rejected; check logger and protocol",
+    },
+}
+
+TRANSITION: dict[str, dict[Language, str]] = {
+    "fired": {"zh": "自 {since} 起{provisional}", "en": "since {since}{provisional}"},
+    "level_changed": {"zh": "级别变为{level},自 {since} 起", "en": "level is now {level}, since {since}"},
+    "data_lost": {
+        "zh": "数据中断,无法判断是否恢复,自 {since} 起",
+        "en": "data lost, recovery cannot be judged, since {since}",
+    },
+    "data_back": {"zh": "数据恢复,仍在告警,自 {since} 起", "en": "data are back, still in alarm, since {since}"},
+    "resolved": {"zh": "{since} 起的告警于 {until} 恢复", "en": "resolved at {until}, began {since}"},
+    "withdrawn": {"zh": "据补传数据撤回 {since} 起的告警", "en": "withdrawn after late data, began {since}"},
+    "amended": {"zh": "据补传数据修订 {since} 起的告警", "en": "amended after late data, began {since}"},
+    "fired_in_retrospect": {
+        "zh": "据补传数据追溯:{since} 至 {until}",
+        "en": "found in retrospect from late data: {since} to {until}",
+    },
+    "reopened": {"zh": "据补传数据,{since} 起的告警尚未恢复", "en": "not over after late data, began {since}"},
+}
+
+PROVISIONAL: dict[Language, str] = {  # of verdicts on limits, until the marking deadline
+    "zh": ";初判,请于次日12:00前核实标记",
+    "en": "; provisional, to be checked and marked by 12:00 next day",
+}
+
+LEVEL: dict[str, dict[Language, str]] = {
+    "yellow": {"zh": "黄", "en": "yellow"},
+    "orange": {"zh": "橙", "en": "orange"},
+    "red": {"zh": "红", "en": "red"},
+}
+
+PERIOD: dict[str, dict[Language, str]] = {
+    "instant": {"zh": "瞬时值", "en": "instant value"},
+    "minute": {"zh": "分钟均值", "en": "minute mean"},
+    "hour": {"zh": "小时均值", "en": "hour mean"},
+    "day": {"zh": "日均值", "en": "day mean"},
+    "year": {"zh": "年均值", "en": "year mean"},
+}
+
+CONVERTED: dict[Language, str] = {"zh": "(折算)", "en": " (converted)"}
+
+BASIS: dict[str, dict[Language, str]] = {
+    "standard": {"zh": "排放标准", "en": "emission standard"},
+    "permit": {"zh": "许可", "en": "permit"},
+    "ultra_low": {"zh": "超低排放", "en": "ultra-low"},
+    "agreement": {"zh": "协议", "en": "agreement"},
+    "internal": {"zh": "内控", "en": "internal"},
+}
+
+SENSE: dict[str, dict[Language, str]] = {
+    "above": {"zh": "高于", "en": "above"},
+    "below": {"zh": "低于", "en": "below"},
+}
+
+TIMES: dict[Language, str] = {"zh": "超标{times}倍,", "en": " by {times} times"}  # (C - L) / L; never for pH
+VALID: dict[Language, str] = {"zh": "{n}/{of}个数据", "en": "{n} of {of} values"}

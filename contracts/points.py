@@ -1,0 +1,89 @@
+"""The registry as frames: every point with its number, and what the pipeline adds to it.
+
+A point's number is its rank by (station, factor); it is an index inside one activated site, never stored on its own.
+"""
+
+import zlib
+
+import polars as pl
+
+from .factors import CONVERTED_PREFIX, REJECT_COUNT, STATION_PRESENCE, TREATMENT_OFF
+from .frames import PARTITIONS
+from .site import Site
+
+O2 = "a19001"
+
+POINTS = pl.Schema(
+    {
+        "point": pl.UInt32,
+        "partition": pl.UInt8,
+        "station": pl.String,
+        "factor": pl.String,
+        "medium": pl.String,
+        "outlet": pl.String,
+        "kind": pl.String,  # the kind and period of reading that feeds its windows; null: computed by us
+        "period_s": pl.Int32,
+        "interval_s": pl.Int32,
+        "sent_unit": pl.String,
+        "unit": pl.String,  # canonical
+        "decimals": pl.UInt8,
+        "range_min": pl.Float64,
+        "range_max": pl.Float64,
+        "valid_from": pl.Date,
+        "valid_to": pl.Date,
+    }
+)
+
+
+def partition_of(station: str) -> int:
+    return zlib.crc32(station.encode()) % PARTITIONS
+
+
+def point_table(site: Site) -> pl.DataFrame:
+    """POINTS: registered points, `zs_` points, and per station its presence, its rejects, its treatment pairs."""
+    medium_of = {outlet.outlet: outlet.medium for outlet in site.outlets}
+    outlet_of = {station.station: station.outlet for station in site.stations}
+    rows = []
+
+    def add(station: str, factor: str, *, own: str | None = None, **columns: object) -> None:
+        about = site.factors[own or factor]
+        rows.append(
+            {
+                "partition": partition_of(station),
+                "station": station,
+                "factor": factor,
+                "medium": medium_of[outlet_of[station]],
+                "outlet": outlet_of[station],
+                "unit": about.unit,
+                "decimals": about.decimals,
+                "interval_s": 60,
+                **columns,
+            }
+        )
+
+    for point in site.points:
+        measured = {
+            "interval_s": point.interval_s,
+            "valid_from": point.valid_from,
+            "valid_to": point.valid_to,
+        }
+        add(
+            point.station,
+            point.factor,
+            kind=point.kind,
+            period_s=point.period_s,
+            sent_unit=point.unit,
+            range_min=point.range_min,
+            range_max=point.range_max,
+            **measured,
+        )
+        if point.ref_o2_pct is not None:
+            add(point.station, CONVERTED_PREFIX + point.factor, own=point.factor, **measured)
+    for station in site.stations:
+        add(station.station, STATION_PRESENCE)
+        add(station.station, REJECT_COUNT)
+    for pair in site.pairs:
+        add(pair.treatment_station, f"{TREATMENT_OFF}:{pair.pair}", own=TREATMENT_OFF)
+
+    frame = pl.DataFrame(rows, schema={name: dtype for name, dtype in POINTS.items() if name != "point"})
+    return frame.sort("station", "factor").with_row_index("point").match_to_schema(POINTS)

@@ -1,0 +1,76 @@
+"""Ports between rooms: what `app` hands to whom."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import polars as pl
+
+
+@dataclass(frozen=True)
+class RawMessage:
+    """One message as it came in, before the journal has given it its `received_at`."""
+
+    source: str
+    topic: str
+    payload: bytes
+
+
+class JournalWriter(Protocol):
+    """One collector's append-only journal."""
+
+    def append(self, messages: Sequence[RawMessage], wall_at: datetime) -> Sequence[datetime]:
+        """Makes the messages durable (fsync) and returns their received_at, strictly increasing.
+
+        When this returns, the messages may be acknowledged. Raises JournalFailure after a failed write or fsync:
+        the process must then exit and recover, never go on.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the decoder makes of a batch."""
+
+    readings: pl.DataFrame  # frames.READINGS
+    rejects: pl.DataFrame  # frames.REJECTS
+    events: pl.DataFrame  # frames.EVENTS
+
+
+@dataclass(frozen=True)
+class CodecResult:
+    """What one codec makes of its messages; every row cites its message by `row`."""
+
+    readings: pl.DataFrame  # frames.DECODED
+    rejects: pl.DataFrame  # frames.DECODE_REJECTS
+    events: pl.DataFrame  # frames.DECODE_EVENTS
+
+
+class Codec(Protocol):
+    """Pure: bytes in, frames out; nothing raises, nothing is dropped."""
+
+    def __call__(self, batch: pl.DataFrame, time_zone: str) -> CodecResult:
+        """batch: frames.BATCH, only messages of this codec; `time_zone` for protocols that send civil time."""
+        ...
+
+
+@dataclass(frozen=True)
+class Notification:
+    """A row of the outbox: everything a sender needs, texts included."""
+
+    key: str  # the same decision has the same key; receivers may drop a second one
+    channel: str  # name of the route, for example a webhook's
+    body: dict[str, object]  # JSON-able
+
+
+class Sender(Protocol):
+    def send(self, notification: Notification, attempt: int) -> tuple[str, str]:
+        """(reasons.Receipt, detail). Never raises for what the network or the receiver does."""
+        ...
+
+
+class SpanSource(Protocol):
+    """Span files in order, for consumers with their own cursor (archive, InfluxDB)."""
+
+    def spans_after(self, cursor: int) -> Iterable[tuple[int, dict[str, pl.DataFrame]]]: ...

@@ -1,0 +1,98 @@
+"""One vocabulary of reasons, shared by frames, metrics, logs, texts and tests."""
+
+from enum import StrEnum
+
+
+class Reject(StrEnum):
+    """Why a message, or one reading of it, did not become a reading."""
+
+    EMPTY_PAYLOAD = "empty_payload"
+    TOO_LARGE = "too_large"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    WRONG_SHAPE = "wrong_shape"  # JSON, but not what the schema says
+    VALUE_IS_TEXT = "value_is_text"
+    VALUE_IS_BOOLEAN = "value_is_boolean"
+    VALUE_MISSING = "value_missing"
+    NOT_A_NUMBER = "not_a_number"
+    NOT_FINITE = "not_finite"
+    OUT_OF_NUMERIC_RANGE = "out_of_numeric_range"  # does not fit 64 bits at the factor's decimals
+    BAD_TIME = "bad_time"
+    TIME_IN_FUTURE = "time_in_future"
+    TIME_TOO_OLD = "time_too_old"
+    UNKNOWN_TOPIC = "unknown_topic"
+    UNKNOWN_STATION = "unknown_station"
+    STATION_TOPIC_MISMATCH = "station_topic_mismatch"
+    UNKNOWN_FACTOR = "unknown_factor"
+    UNKNOWN_UNIT = "unknown_unit"
+    # HJ 212
+    NO_FRAME = "no_frame"  # bytes that hold no frame
+    BAD_LENGTH = "bad_length"
+    CRC_MISMATCH = "crc_mismatch"
+    CRC_MISSING = "crc_missing"
+    CRC_VARIANT_REFUSED = "crc_variant_refused"  # policy strict
+    TRUNCATED = "truncated"
+    NO_DATA_AREA = "no_data_area"
+    ENCRYPTED = "encrypted"
+
+
+class Verdict(StrEnum):
+    EXCEEDANCE = "exceedance"
+    WITHIN = "within"
+    NO_JUDGEMENT = "no_judgement"
+    NOT_APPLICABLE = "not_applicable"
+
+
+class NoJudgement(StrEnum):
+    """Why a window cannot be judged."""
+
+    NO_DATA = "no_data"
+    TOO_FEW_VALID = "too_few_valid"
+    ALL_MARKED = "all_marked"  # data are there, none is valid by its mark or range
+    NO_LIMIT = "no_limit_configured"
+    O2_MISSING = "o2_missing"  # conversion needs a valid O2 of the same window
+    O2_NEAR_21 = "o2_near_21"  # conversion diverges
+    SIGNAL_MISSING = "signal_missing"  # one of the two signals of a pair is missing or invalid
+
+
+class Invalid(StrEnum):
+    """Why a reading does not count."""
+
+    MARKED = "marked"
+    MARK_UNKNOWN = "mark_unknown"
+    OUT_OF_RANGE = "out_of_range"
+
+
+class Alert(StrEnum):
+    """States of an alert episode."""
+
+    PENDING = "pending"
+    FIRING = "firing"
+    NO_DATA = "no_data"  # firing, and the latest windows cannot be judged: cannot resolve
+    RESOLVED = "resolved"
+
+
+class Transition(StrEnum):
+    """What happened to an episode at a decision tick. Append-only history."""
+
+    FIRED = "fired"
+    LEVEL_CHANGED = "level_changed"
+    DATA_LOST = "data_lost"
+    DATA_BACK = "data_back"
+    RESOLVED = "resolved"
+    WITHDRAWN = "withdrawn"  # late data: the latest verdicts no longer hold the episode
+    AMENDED = "amended"  # late data: the episode's times or peak changed
+    FIRED_IN_RETROSPECT = "fired_in_retrospect"  # late data: an episode that is over already
+    REOPENED = "reopened"  # late data: an episode counted as over is not
+
+
+class Receipt(StrEnum):
+    """What became of one attempt to notify."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"  # the receiver said no; not retried
+    FAILED = "failed"  # to be retried
+    GAVE_UP = "gave_up"
+
+
+LEVELS = ("yellow", "orange", "red")  # ascending

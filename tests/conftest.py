@@ -1,0 +1,58 @@
+"""Fixtures every room's tests share. Missing servers or data skip loudly here; `CI=true` makes that a failure."""
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+settings.register_profile(
+    "fast", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.register_profile("long", parent=settings.get_profile("fast"), max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+def missing(what: str) -> None:
+    """Skips the test; under CI nothing may be missing."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"required under CI: {what}")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of third-party measurements with known answers."""
+    folder = Path(os.environ.get("GREENISLAND_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        missing(f"no measured data at {folder}; set GREENISLAND_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def require_program():
+    """require_program("mosquitto") gives its path, or skips naming the Debian package to install."""
+
+    def require(name: str, package: str | None = None) -> str:
+        path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+        if path is None:
+            missing(f"{name} is not installed; apt-get install {package or name}")
+        return path
+
+    return require
+
+
+@pytest.fixture
+def free_port():
+    """A function that gives a free TCP port on the loopback."""
+
+    def pick() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return probe.getsockname()[1]
+
+    return pick
