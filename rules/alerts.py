@@ -1,0 +1,197 @@
+"""From judged windows to episodes and transitions, tick by tick.
+
+Promises: episodes depend on the latest verdicts alone; transitions on verdicts and their ticks; neither on call sizes.
+Work is in the subjects that are, or may be, in alarm: all others are filtered out as a frame.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+import polars as pl
+
+from contracts.frames import INSTANT
+from contracts.reasons import Alert, Transition
+
+from .episodes import Episode, Tracked, Window, changes, episode_id, fold
+from .plan import PERIODS, Plan
+
+HISTORY = pl.Schema(
+    {
+        "binding": pl.UInt32,
+        "window_at": INSTANT,
+        "window_s": pl.Int64,
+        "revision": pl.UInt32,
+        "decided_at": INSTANT,
+        "on_time": pl.Boolean,
+        "level": pl.String,
+        "judged": pl.Boolean,
+        "value_scaled": pl.Int64,
+        "exceeds": pl.Boolean,
+        "valid_n": pl.UInt32,
+        "expected_n": pl.UInt32,
+    }
+)
+_FREEZE_EVERY = timedelta(hours=1)
+
+
+@dataclass
+class AlertState:
+    tracked: dict[int, Tracked] = field(default_factory=dict)
+    history: dict[str, list[pl.DataFrame]] = field(default_factory=dict)  # by period: HISTORY of the last `lateness`
+    frozen_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class AlertChange:
+    """One transition of one episode at one tick."""
+
+    tick: datetime
+    binding: int
+    transition: Transition
+    episode: Episode
+
+
+def update(plan: Plan, state: AlertState, judged: pl.DataFrame, to: datetime) -> list[AlertChange]:
+    """Folds evaluate.JUDGED of a span that ends at `to`. Ordered by tick, then binding."""
+    rows = judged.select(
+        "binding",
+        "window_at",
+        "window_s",
+        "revision",
+        "decided_at",
+        "on_time",
+        "level",
+        "value_scaled",
+        "valid_n",
+        "expected_n",
+        judged=pl.col("state") != "no_judgement",
+        exceeds=pl.col("state") == "exceedance",
+    ).match_to_schema(HISTORY)
+    periods = plan.bindings.select("binding", "period")
+    for (period,), part in (
+        rows.join(periods, on="binding", how="left").partition_by("period", include_key=False, as_dict=True).items()
+    ):
+        state.history.setdefault(str(period), []).append(part)
+
+    stirred = rows.filter(pl.col("level").is_not_null() | ~pl.col("on_time"))["binding"].unique().to_list()
+    wanted = pl.Series("binding", sorted({*stirred, *state.tracked}), dtype=pl.UInt32)
+    busy = rows.join(wanted.to_frame(), on="binding", how="semi").sort("binding", "decided_at", "window_at", "revision")
+    made: list[AlertChange] = []
+    for binding, group in groupby(busy.iter_rows(named=True), key=lambda row: row["binding"]):
+        made += _subject(plan, state, binding, list(group))
+    _freeze(plan, state, to)
+    return sorted(made, key=lambda change: (change.tick, change.binding))
+
+
+def _subject(plan: Plan, state: AlertState, binding: int, rows: list[dict[str, Any]]) -> list[AlertChange]:
+    about = _about(plan, binding)
+    tracked = state.tracked.setdefault(binding, Tracked())
+    made = []
+    for tick, at_tick in groupby(rows, key=lambda row: row["decided_at"]):
+        new = list(at_tick)
+        late = not all(row["on_time"] for row in new)
+        if late:
+            before = tracked.episodes()
+            windows = _windows(state, about["period"], binding, tracked.frozen_to, tick)
+            tracked.machine, tracked.ended = fold(tracked.frozen, windows, about["pending_s"], about["recovery_s"])
+            found = changes(before, tracked.episodes(), late)
+        else:  # what ended before stays as it is
+            before = [tracked.machine.open] if tracked.machine.open else []
+            windows = [_window(row) for row in new]
+            tracked.machine, ended = fold(tracked.machine, windows, about["pending_s"], about["recovery_s"])
+            tracked.ended += ended
+            found = changes(before, [*ended, *([tracked.machine.open] if tracked.machine.open else [])], late)
+        made += [AlertChange(tick, binding, transition, episode) for transition, episode in found]
+    return made
+
+
+def _about(plan: Plan, binding: int) -> dict[str, Any]:
+    return plan.bindings.row(binding, named=True)
+
+
+def _window(row: dict[str, Any]) -> Window:
+    return Window(
+        at=row["window_at"],
+        seconds=row["window_s"],
+        level=row["level"],
+        judged=row["judged"],
+        value_scaled=row["value_scaled"],
+        exceeds=row["exceeds"],
+        valid_n=row["valid_n"],
+        expected_n=row["expected_n"],
+    )
+
+
+def _windows(
+    state: AlertState, period: str, binding: int, from_at: datetime | None, known_by: datetime
+) -> list[Window]:
+    """The subject's latest verdicts as they stood at a tick, in event time."""
+    mine = pl.col("binding") == binding
+    rows = pl.concat([part.filter(mine & (pl.col("decided_at") <= known_by)) for part in state.history[period]])
+    if from_at is not None:
+        rows = rows.filter(pl.col("window_at") >= from_at)
+    rows = rows.sort("window_at", "revision").unique("window_at", keep="last", maintain_order=True)
+    return [_window(row) for row in rows.iter_rows(named=True)]
+
+
+def _freeze(plan: Plan, state: AlertState, to: datetime) -> None:
+    """Once an hour: folds windows that can no longer change into the frozen machine, and forgets them."""
+    if state.frozen_at is not None and to - state.frozen_at < _FREEZE_EVERY:
+        return
+    state.frozen_at = to
+    for binding in list(state.tracked):
+        tracked, about = state.tracked[binding], _about(plan, binding)
+        horizon = _horizon(plan, about["period"], to)
+        windows = [
+            window for window in _windows(state, about["period"], binding, tracked.frozen_to, to) if window.at < horizon
+        ]
+        tracked.frozen, final = fold(tracked.frozen, windows, about["pending_s"], about["recovery_s"])
+        gone = {episode.opened_at for episode in final}
+        tracked.ended = [episode for episode in tracked.ended if episode.opened_at not in gone]
+        tracked.frozen_to = horizon
+        if tracked.frozen.idle and tracked.machine.idle and not tracked.ended:
+            del state.tracked[binding]
+    for period in PERIODS:
+        parts = state.history.get(period)
+        if parts:
+            state.history[period] = [pl.concat(parts).filter(pl.col("window_at") >= _horizon(plan, period, to))]
+
+
+def _horizon(plan: Plan, period: str, to: datetime) -> datetime:
+    """Windows that start before it get no further revision."""
+    longest = {"instant": 0, "minute": 60, "hour": 3600, "day": 26 * 3600, "year": 367 * 86400}[period]
+    return to - plan.lateness - plan.hold[period] - timedelta(seconds=longest + 2)
+
+
+def record(plan: Plan, binding: int, episode: Episode) -> dict[str, Any]:
+    """An episode as it is published: event-time facts only, JSON-able."""
+    about = _about(plan, binding)
+    point = plan.points.row(about["point"], named=True)
+    limit = about["limit_scaled"]
+    return {
+        "id": episode_id(about["rule"], point["station"], point["factor"], about["limit_id"], episode.opened_at),
+        "rule": about["rule"],
+        "kind": about["kind"],
+        "station": point["station"],
+        "factor": point["factor"],
+        "period": about["period"],
+        "limit_id": about["limit_id"],
+        "limit_scaled": limit,
+        "decimals": about["decimals"],
+        "unit": point["unit"],
+        "state": str(episode.state),
+        "level": episode.level,
+        "exceeds": episode.peak.exceeds,
+        "peak_level": episode.peak.level,
+        "peak_scaled": episode.peak.value_scaled,
+        "peak_at": episode.peak.at.isoformat(),
+        "peak_valid_n": episode.peak.valid_n,
+        "peak_expected_n": episode.peak.expected_n,
+        "opened_at": episode.opened_at.isoformat(),
+        "fired_at": episode.fired_at.isoformat(),
+        "last_at": episode.last_at.isoformat(),
+        "resolved_at": episode.resolved_at.isoformat() if episode.resolved_at else None,
+        "open": episode.state != Alert.RESOLVED,
+    }

@@ -1,0 +1,130 @@
+"""Decided windows against bound rules: DECISIONS in, VERDICTS out, in one join.
+
+Compares on integers; divides only to report. A window without a value is never an exceedance and never "within".
+"""
+
+import polars as pl
+
+from contracts.frames import INSTANT, VERDICTS
+from contracts.reasons import NoJudgement, Verdict
+
+from .bindings import THRESHOLD_EXTRA
+from .exact import half_even
+from .plan import Plan
+
+# Verdicts as the rules room passes them on: by binding number, with what episodes need.
+JUDGED = pl.Schema(
+    {
+        "binding": pl.UInt32,
+        "point": pl.UInt32,
+        "window_at": INSTANT,
+        "window_s": pl.Int64,
+        "revision": pl.UInt32,
+        "decided_at": INSTANT,
+        "on_time": pl.Boolean,
+        "state": pl.String,
+        "reason": pl.String,
+        "level": pl.String,
+        "value_scaled": pl.Int64,
+        "valid_n": pl.UInt32,
+        "expected_n": pl.UInt32,
+    }
+)
+
+_EXTRA = 10**THRESHOLD_EXTRA
+
+
+def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
+    """JUDGED, one row a (binding, decision)."""
+    i128 = pl.Int128
+    holds = (pl.col("from_at").is_null() | (pl.col("from_at") <= pl.col("window_at"))) & (
+        pl.col("to_at").is_null() | (pl.col("window_at") < pl.col("to_at"))
+    )
+    joined = decisions.lazy().join(
+        plan.bindings.lazy().rename({"window_s": "instant_s"}), on=["point", "period"], how="inner"
+    )
+    n = pl.col("n").cast(i128)
+    numerator = (
+        pl.when(pl.col("statistic") == "mean")
+        .then("sum")
+        .when(pl.col("statistic") == "range")
+        .then((pl.col("high") - pl.col("low")).cast(i128))
+        .otherwise(pl.col("present").cast(i128))
+    )
+    divisor = (
+        pl.when(pl.col("statistic") == "mean").then(pl.max_horizontal(n, pl.lit(1, i128))).otherwise(pl.lit(1, i128))
+    )
+    needs_value = pl.col("statistic") != "present_n"
+    has_limit = pl.col("is_limit_reached").is_not_null()
+    no_judgement = (
+        pl.when(needs_value & pl.col("reason").is_not_null())
+        .then("reason")
+        .when(~has_limit)
+        .then(pl.lit(NoJudgement.NO_LIMIT))
+    )
+
+    def reached(threshold: str) -> pl.Expr:
+        # left/divisor against threshold, both in decimals + THRESHOLD_EXTRA
+        right = pl.col(threshold) * pl.col("compared_n")
+        left = pl.col("compared") * _EXTRA
+        over = pl.when("inclusive").then(left >= right).otherwise(left > right)
+        under = pl.when("inclusive").then(left <= right).otherwise(left < right)
+        return pl.when("above").then(over).otherwise(under).fill_null(False)
+
+    return (
+        joined.filter(holds)
+        .with_columns(numerator=numerator * pl.col("value_mul"), divisor=divisor * pl.col("value_div"))
+        .with_columns(reported=half_even(pl.col("numerator"), pl.col("divisor")))
+        .with_columns(
+            compared=pl.when("rounded").then("reported").otherwise("numerator"),
+            compared_n=pl.when("rounded").then(pl.lit(1, i128)).otherwise("divisor"),
+            reason=no_judgement,
+            standing_zero=pl.col("except_zero") & (pl.col("high") == 0) & (pl.col("low") == 0),
+        )
+        .with_columns(
+            judged=pl.col("reason").is_null(),
+            counts=pl.col("reason").is_null() & ~pl.col("standing_zero").fill_null(False),
+        )
+        .with_columns(
+            level=pl.when(pl.col("counts") & reached("red"))
+            .then(pl.lit("red"))
+            .when(pl.col("counts") & reached("orange"))
+            .then(pl.lit("orange"))
+            .when(pl.col("counts") & reached("yellow"))
+            .then(pl.lit("yellow")),
+            state=pl.when(~pl.col("judged"))
+            .then(pl.lit(Verdict.NO_JUDGEMENT))
+            .when(pl.col("counts") & reached("is_limit_reached"))
+            .then(pl.lit(Verdict.EXCEEDANCE))
+            .otherwise(pl.lit(Verdict.WITHIN)),
+        )
+        .select(
+            "binding",
+            "point",
+            "window_at",
+            pl.coalesce("instant_s", "window_s").alias("window_s"),
+            "revision",
+            "on_time",
+            "state",
+            "reason",
+            "level",
+            decided_at="tick",
+            value_scaled=pl.when(needs_value & (pl.col("n") == 0)).then(None).otherwise("reported").cast(pl.Int64),
+            valid_n="n",
+            expected_n="expected",
+        )
+        .collect()
+        .match_to_schema(JUDGED)
+    )
+
+
+def verdicts(plan: Plan, judged: pl.DataFrame) -> pl.DataFrame:
+    """VERDICTS: judged rows in the names people use."""
+    about = plan.bindings.select("binding", "rule", "period", "decimals", "limit_scaled", "limit_id")
+    named = plan.points.select("point", "partition", "station", "factor", "unit")
+    return (
+        judged.join(about, on="binding", how="left")
+        .join(named, on="point", how="left")
+        .select(VERDICTS.names())
+        .match_to_schema(VERDICTS)
+    )

@@ -1,0 +1,99 @@
+"""What the windows remember: parts of open windows and the latest decision of every window not yet forgotten.
+
+Rows live in buckets of event time, so that work is in the size of what came in, not of what is remembered.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from contracts.frames import INSTANT
+
+# A part of a window: a reading, or a decided window of the period below. It holds for decision ticks in [tick, until).
+ROWS = pl.Schema(
+    {
+        "point": pl.UInt32,
+        "window_at": INSTANT,  # start of the window it is a part of
+        "at": INSTANT,  # event time of the reading, start of the smaller window
+        "tick": INSTANT,
+        "until": INSTANT,
+        "sum": pl.Int128,
+        "n": pl.UInt32,
+        "present": pl.UInt32,
+        "low": pl.Int64,
+        "high": pl.Int64,
+        "device_revision": pl.Int32,  # readings only
+        "revision": pl.UInt32,  # windows only; null for readings
+        "reason": pl.String,  # windows only; null: judged
+    }
+)
+
+_BUCKET_US = {"instant": 3_600_000_000, "minute": 3_600_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
+_BUCKET_YEAR_US = 366 * 86_400_000_000
+
+
+def bucket_us(target: str) -> int:
+    return _BUCKET_US.get(target.removesuffix("!"), _BUCKET_YEAR_US)
+
+
+@dataclass
+class WindowStore:
+    """target -> bucket start (us) -> ROWS. Target: a period, or "<period>!" for decisions that are parts of nothing."""
+
+    buckets: dict[str, dict[int, pl.DataFrame]] = field(default_factory=dict)
+
+    def rows(self, target: str, buckets: Iterable[int]) -> pl.DataFrame:
+        held = self.buckets.get(target, {})
+        found = [held[bucket] for bucket in sorted(set(buckets)) if bucket in held]
+        return pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=ROWS)
+
+    def between(self, target: str, from_us: int, to_us: int) -> pl.DataFrame:
+        """Every row whose window may start in [from_us, to_us]."""
+        size = bucket_us(target)
+        return self.rows(target, (b for b in self.buckets.get(target, {}) if b + size > from_us and b <= to_us))
+
+    def of_windows(self, target: str, window_at: pl.Series) -> pl.DataFrame:
+        return self.rows(target, _buckets(window_at, target).unique().to_list())
+
+    def put(self, target: str, new: pl.DataFrame) -> None:
+        """Adds rows; an older row of the same (point, at) ends where the new one begins.
+
+        new: ROWS, at most one open-ended row a (point, at); rows of one key do not overlap.
+        """
+        if new.is_empty():
+            return
+        held = self.buckets.setdefault(target, {})
+        keyed = new.with_columns(bucket=_buckets(new["window_at"], target))
+        for (bucket,), part in keyed.partition_by("bucket", include_key=False, as_dict=True).items():
+            key = int(bucket)  # type: ignore[call-overload]
+            old = held.get(key)
+            held[key] = part if old is None else pl.concat([_ended(old, part), part], rechunk=False)
+
+    def forget(self, target: str, before_us: int) -> None:
+        """Drops the buckets whose windows all start before the instant."""
+        size = bucket_us(target)
+        held = self.buckets.get(target, {})
+        for bucket in [b for b in held if b + size <= before_us]:
+            del held[bucket]
+
+    def compact(self) -> None:
+        """Drops rows that ended: no decision to come may use them."""
+        for held in self.buckets.values():
+            for bucket, rows in held.items():
+                if rows.n_chunks() > 16:
+                    held[bucket] = rows.filter(pl.col("until").is_null()).rechunk()
+
+
+def _buckets(at: pl.Series, target: str) -> pl.Series:
+    us = at.dt.epoch("us")
+    return us - us % bucket_us(target)
+
+
+def _ended(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    starts = new.group_by("point", "at").agg(ends=pl.col("tick").min())
+    if old.join(starts, on=["point", "at"], how="semi").is_empty():
+        return old
+    replaced = old.join(starts, on=["point", "at"], how="left", maintain_order="left")
+    open_ended = pl.col("until").is_null()
+    return replaced.with_columns(until=pl.when(open_ended).then("ends").otherwise("until")).drop("ends")

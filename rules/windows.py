@@ -1,0 +1,418 @@
+"""Event-time windows: samples in, validity-weighted decisions out, revision by revision.
+
+Promises: what is decided depends on the samples and the ticks alone, not on how they are cut into calls.
+A window is decided at the first tick not before its end + hold; whatever becomes known later makes another revision.
+Does not promise: any judgement against a limit; that is evaluate.py.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from contracts.civil_time import PERIODS as CIVIL_STEP
+from contracts.civil_time import next_boundary, window_end, window_start
+from contracts.frames import INSTANT
+from contracts.reasons import NoJudgement
+
+from .derived import derive
+from .exact import half_even
+from .plan import PARENT, PERIODS, Plan
+from .samples import SAMPLES
+from .ticks import TICK, ceil_tick
+from .window_store import ROWS, WindowStore
+
+# One row a decision made in this span.
+DECISIONS = pl.Schema(
+    {
+        "point": pl.UInt32,
+        "period": pl.String,
+        "window_at": INSTANT,
+        "window_s": pl.Int64,
+        "tick": INSTANT,
+        "revision": pl.UInt32,
+        "on_time": pl.Boolean,  # the first decision, at its own tick; false: data came after it
+        "sum": pl.Int128,
+        "n": pl.UInt32,
+        "present": pl.UInt32,
+        "expected": pl.UInt32,
+        "low": pl.Int64,
+        "high": pl.Int64,
+        "reason": pl.String,
+    }
+)
+
+_LONGEST = {
+    "instant": timedelta(0),
+    "minute": timedelta(minutes=1),
+    "hour": timedelta(hours=1),
+    "day": timedelta(hours=26),
+    "year": timedelta(days=367),
+}
+_CONTENT = ("sum", "n", "present", "low", "high", "reason")
+
+
+@dataclass
+class WindowState:
+    """What `advance` carries from call to call.
+
+    start_at: the site's first tick; before it a window is decided only where data ask for it.
+    tick: the last tick decided.
+    """
+
+    start_at: datetime
+    tick: datetime
+    store: WindowStore = field(default_factory=WindowStore)
+    waiting: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SAMPLES))
+
+
+def start(at: datetime) -> WindowState:
+    """The state before the site's first tick."""
+    return WindowState(start_at=at, tick=at - TICK)
+
+
+@dataclass(frozen=True)
+class Advance:
+    decisions: pl.DataFrame
+    duplicates: int
+    rewritten: int
+    late: int  # samples that came after a decision of their window
+    beyond: int  # samples that came so late that only the archive still knows their window
+
+
+def _us(at: datetime) -> int:
+    return round(at.timestamp() * 1_000_000)
+
+
+def _end(period: str, zone: str) -> pl.Expr:
+    start = pl.col("window_at")
+    return start if period == "instant" else window_end(start, period, zone)
+
+
+def decided_at(period: str, plan: Plan) -> pl.Expr:
+    """The first tick not before the window's end + hold."""
+    return ceil_tick(_end(period, plan.zone) + pl.duration(microseconds=plan.hold[period] // timedelta(microseconds=1)))
+
+
+def advance(
+    plan: Plan, state: WindowState, samples: pl.DataFrame, to: datetime, grid_to: datetime | None = None
+) -> Advance:
+    """Decides every tick up to and with `to`. `samples`: SAMPLES, in any order. `grid_to`: no window that starts at or
+    after it is decided for want of data (the end of a feed)."""
+    from_tick = state.tick
+    samples = pl.concat([state.waiting, samples])
+    state.waiting = samples.filter(pl.col("tick") > to)
+    samples = samples.filter(pl.col("tick") <= to)
+
+    arrived: dict[str, list[pl.DataFrame]] = {period: [] for period in PERIODS}
+    counts = {"duplicates": 0, "rewritten": 0, "late": 0, "beyond": 0}
+    _settle(plan, state, samples, arrived, counts)
+    decisions = []
+    for period in PERIODS:
+        made = _decide(plan, state, period, arrived[period], from_tick, to, grid_to)
+        _pass_on(plan, state, period, made, arrived)
+        decisions.append(made)
+        for out in derive(plan, state.store, period, made):
+            numbered = _number(plan, state, period, out)
+            _pass_on(plan, state, period, numbered, arrived)
+            decisions.append(numbered)
+    _forget(plan, state, to)
+    state.tick = to
+    return Advance(pl.concat(decisions).match_to_schema(DECISIONS), **counts)
+
+
+def _settle(
+    plan: Plan,
+    state: WindowState,
+    samples: pl.DataFrame,
+    arrived: dict[str, list[pl.DataFrame]],
+    counts: dict[str, int],
+) -> None:
+    """Finds duplicates and winners among new samples and puts them with the windows they are parts of."""
+    if samples.is_empty():
+        return
+    for period in PERIODS:
+        points = plan.from_samples[period]
+        if points.is_empty():
+            continue
+        mine = samples.join(points, on="point", how="semi")
+        if mine.is_empty():
+            continue
+        at = pl.col("at")
+        mine = mine.with_columns(window_at=at if period == "instant" else window_start(at, period, plan.zone))
+        mine = mine.with_columns(decided=decided_at(period, plan))
+        forgotten = pl.col("tick") > pl.col("decided") + plan.lateness
+        beyond = mine.select(forgotten.sum()).item()
+        if beyond:
+            mine = mine.filter(~forgotten)
+        rows, duplicates, rewritten = _winners(mine, state.store.of_windows(period, mine["window_at"]))
+        state.store.put(period, rows.select(ROWS.names()))
+        arrived[period].append(rows)
+        if period != "instant":  # a point judged by instants feeds its means as well: count it once
+            counts["duplicates"] += duplicates
+            counts["rewritten"] += rewritten
+            counts["beyond"] += beyond
+            late = rows.filter(pl.col("tick") > pl.col("decided"))
+            counts["late"] += late.join(plan.measured, on="point", how="semi").height
+
+
+def _winners(new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
+    """New samples that change what holds for their (point, at), as ROWS plus `decided`; counts of duplicates, rewrites.
+
+    The winner at any tick is the greatest (device revision, received_at, message hash) known by then.
+    """
+    key = ["point", "at"]
+    rows = new.select(
+        "point",
+        "window_at",
+        "at",
+        "tick",
+        "decided",
+        "device_revision",
+        "received_at",
+        "message",
+        sum=pl.when("valid").then("value").otherwise(0).cast(pl.Int128),
+        n=pl.col("valid").cast(pl.UInt32),
+        present=pl.lit(1, pl.UInt32),
+        low="value",
+        high="value",
+        is_new=pl.lit(True),
+    )
+    known = held.filter(pl.col("until").is_null()).join(new.select(key).unique(), on=key, how="semi")
+    alone = known.is_empty() and not rows.select(pl.struct(key).is_duplicated().any()).item()
+    if alone:
+        return _as_rows(rows.with_columns(until=pl.lit(None, INSTANT))), 0, 0
+    old = known.select(*key, "window_at", "tick", "device_revision", "sum", "n", "present", "low", "high")
+    both = pl.concat([old.with_columns(is_new=pl.lit(False)), rows], how="diagonal")
+    both = both.sort(*key, "is_new", "tick", "device_revision", "received_at", "message", nulls_last=False)
+    both = both.filter(pl.col("device_revision") >= pl.col("device_revision").cum_max().over(key))
+    before = [pl.col(name).shift(1).over(key) for name in ("low", "n")]
+    same = (pl.col("low") == before[0]) & (pl.col("n") == before[1])
+    both = both.with_columns(same=same.fill_null(False), again=before[0].is_not_null())
+    rewritten = both.filter(pl.col("is_new") & pl.col("again") & ~pl.col("same")).height
+    changing = both.filter(~pl.col("same"))
+    # of several in one tick the last holds; the others held for no decision
+    changing = changing.with_columns(until=pl.col("tick").shift(-1).over(key))
+    changing = changing.filter(pl.col("is_new") & (pl.col("until").is_null() | (pl.col("until") > pl.col("tick"))))
+    return _as_rows(changing), new.height - rewritten - _first_of_keys(both), rewritten
+
+
+def _first_of_keys(both: pl.DataFrame) -> int:
+    return both.filter(pl.col("is_new") & ~pl.col("again")).height
+
+
+def _as_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    rows = rows.with_columns(revision=pl.lit(None, pl.UInt32), reason=pl.lit(None, pl.String))
+    return rows.select(*ROWS.names(), "decided")
+
+
+def _parts(target: str) -> list[pl.Expr]:
+    """What a row gives its window: a reading its value, a judged window its mean, a day its hours to the year."""
+    is_reading = pl.col("revision").is_null()
+    judged = pl.col("reason").is_null() & (pl.col("n") > 0)
+    if target == "year":
+        return [pl.col("sum").alias("s"), pl.col("n").alias("k"), pl.col("present").alias("p")]
+    n = pl.col("n").cast(pl.Int128)
+    mean = half_even(pl.col("sum"), pl.when(n > 0).then(n).otherwise(1))
+    return [
+        pl.when(is_reading).then("sum").when(judged).then(mean).otherwise(0).cast(pl.Int128).alias("s"),
+        pl.when(is_reading).then("n").otherwise(judged.cast(pl.UInt32)).alias("k"),
+        pl.when(is_reading).then("present").otherwise((pl.col("present") > 0).cast(pl.UInt32)).alias("p"),
+    ]
+
+
+_SUMMED = (
+    pl.col("s").sum().alias("sum"),
+    pl.col("k").sum().cast(pl.UInt32).alias("n"),
+    pl.col("p").sum().cast(pl.UInt32).alias("present"),
+    pl.col("low").filter(pl.col("k") > 0).min().alias("low"),
+    pl.col("high").filter(pl.col("k") > 0).max().alias("high"),
+)
+
+
+def _decide(
+    plan: Plan,
+    state: WindowState,
+    period: str,
+    arrived: list[pl.DataFrame],
+    from_tick: datetime,
+    to: datetime,
+    grid_to: datetime | None,
+) -> pl.DataFrame:
+    levels = plan.levels_of[period]
+    hold, longest = plan.hold[period], _LONGEST[period]
+    came = pl.concat(arrived) if arrived else None
+    none_due = period != "instant" and to < next_boundary(from_tick - hold, period, plan.zone) + hold
+    none_late = came is None or not came.select((pl.col("tick") > pl.col("decided")).any()).item()
+    if levels.is_empty() or (none_due and none_late):
+        return pl.DataFrame(schema=DECISIONS)
+    due = (pl.col("decided") > from_tick) & (pl.col("decided") <= to)
+    window = ["point", "window_at"]
+
+    held = state.store.between(period, _us(from_tick - hold - longest), _us(to - hold))
+    on_time = (
+        held.lazy()
+        .with_columns(decided=decided_at(period, plan))
+        .filter(due & (pl.col("tick") <= pl.col("decided")))
+        .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("decided")))
+        .with_columns(_parts(period))
+        .group_by(*window, tick="decided")
+        .agg(_SUMMED)
+        .collect()
+    )
+    grid = _grid(plan, state, period, from_tick, to, grid_to)
+    on_time = grid.join(on_time, on=[*window, "tick"], how="full", coalesce=True)
+
+    late = pl.DataFrame(schema=on_time.schema)
+    if came is not None:
+        again = came.filter(pl.col("tick") > pl.col("decided")).select(*window, "tick").unique()
+        if not again.is_empty():
+            rows = state.store.of_windows(period, again["window_at"])
+            late = (
+                rows.rename({"tick": "from_tick"})
+                .join(again, on=window)
+                .filter(pl.col("from_tick") <= pl.col("tick"))
+                .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("tick")))
+                .with_columns(_parts(period))
+                .group_by(*window, "tick")
+                .agg(_SUMMED)
+                .select(on_time.columns)
+            )
+    made = pl.concat([on_time.with_columns(on_time=pl.lit(True)), late.with_columns(on_time=pl.lit(False))])
+    return _number(plan, state, period, _with_reason(made, levels, period, plan))
+
+
+def _grid(
+    plan: Plan,
+    state: WindowState,
+    period: str,
+    from_tick: datetime,
+    to: datetime,
+    grid_to: datetime | None,
+) -> pl.DataFrame:
+    """(point, window_at, tick) of every window due in the span that is decided with or without data."""
+    schema = {"point": pl.UInt32, "window_at": INSTANT, "tick": INSTANT}
+    points = plan.grid_of[period]
+    if points.is_empty():
+        return pl.DataFrame(schema=schema)
+    lowest = max(state.start_at, from_tick - plan.hold[period] - _LONGEST[period])
+    first = pl.select(window_start(pl.lit(lowest - _LONGEST[period], INSTANT), period, plan.zone)).item()
+    starts = pl.select(
+        window_at=pl.datetime_range(
+            pl.lit(first, INSTANT).dt.convert_time_zone(plan.zone),
+            pl.lit(to if grid_to is None else min(to, grid_to), INSTANT).dt.convert_time_zone(plan.zone),
+            CIVIL_STEP[period],
+        )
+        .dt.convert_time_zone("UTC")
+        .dt.cast_time_unit("us")
+    )
+    starts = starts.with_columns(tick=decided_at(period, plan)).filter(
+        (pl.col("tick") > from_tick) & (pl.col("tick") <= to) & (pl.col("window_at") >= state.start_at)
+    )
+    if grid_to is not None:
+        starts = starts.filter(pl.col("window_at") < grid_to)
+    if starts.is_empty():
+        return pl.DataFrame(schema=schema)
+    day = pl.col("window_at").dt.convert_time_zone(plan.zone).dt.date()
+    return (
+        starts.join(points, how="cross")
+        .filter(
+            (pl.col("valid_from").is_null() | (pl.col("valid_from") <= day))
+            & (pl.col("valid_to").is_null() | (day <= pl.col("valid_to")))
+        )
+        .select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+    )
+
+
+def _with_reason(made: pl.DataFrame, levels: pl.DataFrame, period: str, plan: Plan) -> pl.DataFrame:
+    seconds = (_end(period, plan.zone) - pl.col("window_at")).dt.total_seconds()
+    expected = seconds // pl.col("part_s")
+    return (
+        made.join(levels.drop("grid", "from_samples"), on="point", how="left")
+        .with_columns(
+            pl.col("sum").fill_null(0),
+            pl.col("n", "present").fill_null(0),
+            window_s=seconds,
+            expected=pl.max_horizontal(expected, 1).cast(pl.UInt32),
+        )
+        .with_columns(
+            reason=pl.when(pl.col("present") == 0)
+            .then(pl.lit(NoJudgement.NO_DATA))
+            .when(pl.col("n") == 0)
+            .then(pl.lit(NoJudgement.ALL_MARKED))
+            .when(pl.col("n").cast(pl.Int64) * pl.col("of") < pl.col("need") * pl.col("expected").cast(pl.Int64))
+            .then(pl.lit(NoJudgement.TOO_FEW_VALID))
+        )
+    )
+
+
+def _number(plan: Plan, state: WindowState, period: str, made: pl.DataFrame) -> pl.DataFrame:
+    """DECISIONS: drops a decision that says what the one before it said, and numbers the rest."""
+    if made.is_empty():
+        return pl.DataFrame(schema=DECISIONS)
+    window = ["point", "window_at"]
+    columns = [name for name in DECISIONS.names() if name not in ("period", "revision")]
+    made = made.select(columns).with_columns(period=pl.lit(period))
+    if made["on_time"].all():  # on its own tick a window has no earlier decision
+        return made.with_columns(revision=pl.lit(1, pl.UInt32)).select(DECISIONS.names())
+    held = pl.concat(
+        [
+            state.store.of_windows(
+                target, made["window_at"] if target.endswith("!") else _parent_at(plan, target, made)
+            )
+            for target in _homes(period)
+        ]
+    )
+    before = (
+        held.filter(pl.col("until").is_null() & pl.col("revision").is_not_null())
+        .select("point", "tick", "revision", *_CONTENT, window_at="at")
+        .join(made.select(window).unique(), on=window, how="semi")
+    )
+    both = pl.concat([before, made], how="diagonal").sort(*window, "tick")
+    changed = pl.any_horizontal(
+        pl.col(name).ne_missing(pl.col(name).shift(1).over(window)) for name in _CONTENT
+    ) | pl.int_range(pl.len()).over(window).eq(0)
+    both = both.with_columns(changed=changed & pl.col("period").is_not_null())
+    base = pl.col("revision").first().over(window).fill_null(0)
+    numbered = both.with_columns(revision=(base + pl.col("changed").cum_sum().over(window)).cast(pl.UInt32))
+    return numbered.filter("changed").select(DECISIONS.names())
+
+
+def _homes(period: str) -> list[str]:
+    """Where decisions of a period are kept: with the windows they are parts of, or on their own."""
+    return [f"{period}!", *([PARENT[period]] if period in PARENT else [])]
+
+
+def _parent_at(plan: Plan, target: str, made: pl.DataFrame) -> pl.Series:
+    return made.select(window_start(pl.col("window_at"), target, plan.zone)).to_series()
+
+
+def _pass_on(
+    plan: Plan, state: WindowState, period: str, made: pl.DataFrame, arrived: dict[str, list[pl.DataFrame]]
+) -> None:
+    """Keeps decisions as parts of the windows above them, or on their own where there is none."""
+    if made.is_empty():
+        return
+    window = ["point", "window_at"]
+    rows = made.sort(*window, "tick").with_columns(
+        until=pl.col("tick").shift(-1).over(window), at="window_at", device_revision=pl.lit(0, pl.Int32)
+    )
+    parent = PARENT.get(period)
+    above = plan.from_windows[parent] if parent else plan.points.select("point").clear()
+    alone = rows.join(above, on="point", how="anti")
+    state.store.put(f"{period}!", alone.select(ROWS.names()))
+    if parent is not None:
+        parts = rows.join(above, on="point", how="semi").with_columns(
+            window_at=window_start(pl.col("at"), parent, plan.zone)
+        )
+        state.store.put(parent, parts.select(ROWS.names()))
+        arrived[parent].append(parts.select(ROWS.names()).with_columns(decided=decided_at(parent, plan)))
+
+
+def _forget(plan: Plan, state: WindowState, to: datetime) -> None:
+    for period in PERIODS:
+        horizon = to - plan.lateness - plan.hold[period] - _LONGEST[period] - timedelta(seconds=1)
+        state.store.forget(period, _us(horizon))
+        # its parent's row may still be asked for while the parent is open
+        state.store.forget(f"{period}!", _us(horizon))
+    state.store.compact()
