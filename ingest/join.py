@@ -1,0 +1,265 @@
+"""The registry join: what codecs claim becomes readings of registered points, or rejects that say why not.
+
+Promises: a station speaks only for itself; every claim becomes one reading or is covered by a reject; units are
+converted once, the text as sent and the unit it was taken in are kept. Does not promise: that values are plausible.
+"""
+
+import polars as pl
+
+from contracts.factors import UNITS, ratio
+from contracts.frames import EVENTS, READINGS, REJECTS, check
+from contracts.points import partition_of, point_table
+from contracts.ports import CodecResult, Decoded
+from contracts.reasons import Reject
+from contracts.site import Site
+from contracts.topics import STATION_TOPIC
+
+SCALED_MAX = 9.2e18  # |value| in 10^-decimals must fit Int64
+DETAIL_MAX = 200
+
+_NO_TEXT = pl.lit(None, pl.String)
+_IS_ABOUT_STATION = pl.col("reason").is_in([Reject.UNKNOWN_STATION.value, Reject.STATION_TOPIC_MISMATCH.value])
+_FAR_PAST, _FAR_FUTURE = pl.date(1, 1, 1), pl.date(9999, 12, 31)
+
+
+class RegistryJoin:
+    """Holds a site's registry as frames; a changed site is a new RegistryJoin."""
+
+    def __init__(self, site: Site):
+        self._time_zone = site.time_zone
+        self._max_future = pl.duration(seconds=site.file.max_future_s)
+        self._max_age = pl.lit(site.file.max_age)
+        self._stations = _station_table(site)
+        self._points = _fed_points(site)
+        self._factors = _conversions("raw_unit")
+        dated = pl.any_horizontal(pl.col("valid_from", "valid_to").is_not_null().any())
+        self._has_dates = self._stations.select(dated).item() or self._points.select(dated).item()
+
+    def __call__(self, batch: pl.DataFrame, claims: CodecResult) -> Decoded:
+        """batch: frames.BATCH, `row` unique; claims cite its rows. The results are in row order."""
+        messages = _addressed(batch).join(self._stations, left_on="speaker", right_on="station", how="left")
+        joined = self._joined(messages.drop("source", "topic"), claims.readings)
+        refused = joined.filter(pl.col("reason").is_not_null())
+        if len(refused):
+            joined = joined.filter(pl.col("reason").is_null())
+        events = self._spoken(messages.lazy(), claims.events.lazy()).collect()
+        not_its_own = events.filter(pl.col("reason").is_not_null())
+        found = pl.concat([_explained(refused, self._time_zone), _explained_events(not_its_own)])
+        rejects = pl.concat([claims.rejects, _station_once_a_message(found)]).sort("row", maintain_order=True)
+        return Decoded(
+            readings=check(joined.select(READINGS.names()), READINGS),
+            rejects=cited(batch, rejects),
+            events=check(
+                events.filter(pl.col("reason").is_null())
+                .with_columns(station="speaker")
+                .sort("row", maintain_order=True)
+                .select(EVENTS.names()),
+                EVENTS,
+            ),
+        )
+
+    def _spoken(self, messages: pl.LazyFrame, claims: pl.LazyFrame) -> pl.LazyFrame:
+        """Claims with their message and its station; `reason` where the payload may not speak for the station."""
+        claimed, speaker = pl.col("station"), pl.col("speaker")
+        is_own = (claimed == speaker) | (claimed == pl.col("mn"))
+        return claims.join(messages, on="row", how="left", maintain_order="left").with_columns(
+            reason=pl.when(pl.col("partition").is_null())
+            .then(pl.lit(Reject.UNKNOWN_STATION.value))
+            .when(~is_own.fill_null(False))
+            .then(pl.lit(Reject.STATION_TOPIC_MISMATCH.value))
+        )
+
+    def _joined(self, messages: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
+        """Claims beside what the registry knows of them; `reason` is null for those that are readings."""
+        event_at, received_at = pl.col("event_at"), pl.col("received_at")
+        number = pl.col("number")
+        frame = (
+            self._spoken(messages.lazy(), claims.lazy())
+            .join(
+                self._points.lazy(),
+                left_on=["speaker", "factor"],
+                right_on=["station", "factor"],
+                how="left",
+                maintain_order="left",
+                suffix="_point",
+            )
+            .with_columns(number=pl.col("raw_text").cast(pl.Float64, strict=False))
+        )
+        if claims["raw_unit"].null_count() < len(claims):
+            frame = frame.join(
+                self._factors.lazy(), on=["raw_unit", "unit"], how="left", maintain_order="left", suffix="_sent"
+            ).with_columns(
+                pl.when(pl.col("raw_unit").is_null()).then(name).otherwise(f"{name}_sent").alias(name)
+                for name in ("multiplier", "divisor")
+            )
+        # Adding zero makes one zero of the two that floats have.
+        value = number * pl.col("multiplier") / pl.col("divisor") + 0.0
+        out_of_dates: dict[str, pl.Expr] = {"station": pl.lit(False), "point": pl.lit(False)}
+        if self._has_dates:
+            day = event_at.dt.convert_time_zone(self._time_zone).dt.date()
+            for what, suffix in (("station", ""), ("point", "_point")):
+                from_day, to_day = pl.col(f"valid_from{suffix}"), pl.col(f"valid_to{suffix}")
+                out_of_dates[what] = ~day.is_between(from_day.fill_null(_FAR_PAST), to_day.fill_null(_FAR_FUTURE))
+        reason = _first_true(
+            [
+                (event_at.is_null(), Reject.BAD_TIME),
+                (event_at > received_at + self._max_future, Reject.TIME_IN_FUTURE),
+                (event_at < received_at - self._max_age, Reject.TIME_TOO_OLD),
+                (out_of_dates["station"], Reject.UNKNOWN_STATION),
+                (pl.col("point").is_null() | out_of_dates["point"], Reject.UNKNOWN_FACTOR),
+                (pl.col("multiplier").is_null(), Reject.UNKNOWN_UNIT),
+                (number.is_null(), Reject.NOT_A_NUMBER),
+                (~number.is_finite(), Reject.NOT_FINITE),
+                (~(value.abs() * pl.col("scale") < SCALED_MAX), Reject.OUT_OF_NUMERIC_RANGE),
+            ]
+        )
+        feeds = (pl.col("kind") == pl.col("kind_point")) & (pl.col("period_s") == pl.col("period_s_point"))
+        return frame.with_columns(
+            reason=pl.coalesce("reason", reason),
+            value=value,
+            claimed=pl.col("station"),
+            station=pl.col("speaker"),
+            raw_unit_sent=pl.col("raw_unit"),
+            raw_unit=pl.coalesce("raw_unit", "sent_unit"),
+            point=pl.when(feeds).then("point"),
+        ).collect()
+
+
+def cited(batch: pl.DataFrame, rejects: pl.DataFrame) -> pl.DataFrame:
+    """REJECTS from DECODE_REJECTS: the row becomes its message; the topic says whom it spoke for, else the payload."""
+    return check(
+        rejects.join(_addressed(batch), on="row", how="left", maintain_order="left")
+        .with_columns(station=pl.coalesce("speaker", "station"), detail=pl.col("detail").str.slice(0, DETAIL_MAX))
+        .select(REJECTS.names()),
+        REJECTS,
+    )
+
+
+def _addressed(batch: pl.DataFrame) -> pl.DataFrame:
+    """Messages without their payload, with the station whose branch of topics they came on."""
+    return batch.drop("payload").with_columns(speaker=pl.col("topic").str.extract(STATION_TOPIC.pattern, 1))
+
+
+def _station_table(site: Site) -> pl.DataFrame:
+    return pl.DataFrame(
+        [(s.station, s.mn, partition_of(s.station), s.valid_from, s.valid_to) for s in site.stations],
+        schema={
+            "station": pl.String,
+            "mn": pl.String,
+            "partition": pl.UInt8,
+            "valid_from": pl.Date,
+            "valid_to": pl.Date,
+        },
+        orient="row",
+    )
+
+
+def _fed_points(site: Site) -> pl.DataFrame:
+    """Registered points only: what the pipeline computes itself (`$...`, `zs_...`) no device may send."""
+    points = point_table(site).filter(pl.col("kind").is_not_null())
+    twice = points.filter(pl.struct("station", "factor").is_duplicated())
+    if len(twice):
+        station, factor = twice.select("station", "factor").row(0)
+        raise ValueError(
+            f"station {station} has two points of factor {factor}; a reading could not tell which it feeds"
+        )
+    return points.join(_conversions("sent_unit"), on=["sent_unit", "unit"], how="left").select(
+        *("station", "factor", "point", "kind", "period_s", "sent_unit", "unit", "multiplier", "divisor"),
+        *("valid_from", "valid_to"),
+        scale=pl.lit(10.0).pow(pl.col("decimals")),
+    )
+
+
+def _conversions(sent_name: str) -> pl.DataFrame:
+    """What a value is multiplied and divided by, per (unit sent, canonical unit) of one quantity.
+
+    Dividing by 1000 is exact to the last bit where multiplying by 0.001 is not: 35200 ug/m3 are 35.2 mg/m3.
+    """
+    rows = []
+    for sent, (sent_dimension, _) in UNITS.items():
+        for canonical, (dimension, _) in UNITS.items():
+            if sent_dimension == dimension:
+                by = ratio(sent, canonical)
+                whole = round(1 / by)
+                is_division = by < 1 and abs(1 / by - whole) < 1e-9 * whole
+                rows.append((sent, canonical, 1.0 if is_division else by, float(whole) if is_division else 1.0))
+    schema = {sent_name: pl.String, "unit": pl.String, "multiplier": pl.Float64, "divisor": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _first_true(cases: list[tuple[pl.Expr, Reject]]) -> pl.Expr:
+    """The reason of the first case that holds; null where none does."""
+    found = _NO_TEXT
+    for holds, reason in reversed(cases):
+        found = pl.when(holds).then(pl.lit(reason.value)).otherwise(found)
+    return found
+
+
+def _explained(refused: pl.DataFrame, time_zone: str) -> pl.DataFrame:
+    """DECODE_REJECTS: one row a refused claim, with what was found."""
+    day = pl.col("event_at").dt.convert_time_zone(time_zone).dt.date().cast(pl.String)
+
+    def dates(suffix: str) -> list[pl.Expr]:
+        return [pl.col(f"{name}{suffix}").cast(pl.String).fill_null("...") for name in ("valid_from", "valid_to")]
+
+    is_registered, has_point = pl.col("partition").is_not_null(), pl.col("sent_unit").is_not_null()
+    value = pl.col("raw_text").fill_null("nothing").str.slice(0, 80)
+    detail = {
+        Reject.UNKNOWN_STATION: pl.when(is_registered)
+        .then(pl.format("{} is not in use on {}; registered from {} to {}", "speaker", day, *dates("")))
+        .otherwise(_unknown_station()),
+        Reject.STATION_TOPIC_MISMATCH: _mismatch(),
+        Reject.BAD_TIME: pl.lit("no instant the data could be given"),
+        Reject.TIME_IN_FUTURE: pl.format("{} was received at {}", _utc("event_at"), _utc("received_at")),
+        Reject.TIME_TOO_OLD: pl.format("{} was received at {}", _utc("event_at"), _utc("received_at")),
+        Reject.UNKNOWN_FACTOR: pl.when(has_point)
+        .then(pl.format("not in use on {}; registered from {} to {}", day, *dates("_point")))
+        .otherwise(pl.lit("the registry has no point of this factor at the station")),
+        Reject.UNKNOWN_UNIT: pl.format(
+            "{} cannot be converted to {}", pl.col("raw_unit_sent").fill_null("nothing").str.slice(0, 40), "unit"
+        ),
+        Reject.NOT_A_NUMBER: pl.format("found {}", value),
+        Reject.NOT_FINITE: pl.format("found {}", value),
+        Reject.OUT_OF_NUMERIC_RANGE: pl.format("{} {} does not fit the factor's decimals", value, "raw_unit"),
+    }
+    return refused.select(
+        "row",
+        station="claimed",
+        factor=pl.when(~_IS_ABOUT_STATION).then("factor"),
+        reason="reason",
+        detail=pl.coalesce(pl.when(pl.col("reason") == reason.value).then(text) for reason, text in detail.items()),
+    )
+
+
+def _explained_events(refused: pl.DataFrame) -> pl.DataFrame:
+    is_unknown = pl.col("reason") == Reject.UNKNOWN_STATION.value
+    return refused.with_columns(claimed="station").select(
+        "row",
+        "station",
+        factor=_NO_TEXT,
+        reason="reason",
+        detail=pl.when(is_unknown).then(_unknown_station()).otherwise(_mismatch()),
+    )
+
+
+def _station_once_a_message(rejects: pl.DataFrame) -> pl.DataFrame:
+    """A message on a wrong topic is one fault, not as many as it has readings."""
+    return pl.concat(
+        [rejects.filter(~_IS_ABOUT_STATION), rejects.filter(_IS_ABOUT_STATION).unique(maintain_order=True)]
+    )
+
+
+def _unknown_station() -> pl.Expr:
+    return pl.format("the payload speaks for {}; the registry has no station of the topic", _claimed())
+
+
+def _mismatch() -> pl.Expr:
+    return pl.format("the payload speaks for {}", _claimed())
+
+
+def _claimed() -> pl.Expr:
+    return pl.col("claimed").fill_null("no station").str.slice(0, 64)
+
+
+def _utc(column: str) -> pl.Expr:
+    return pl.col(column).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
