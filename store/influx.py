@@ -1,0 +1,255 @@
+"""InfluxDB: spans are written by one synchronous POST a batch, with a cursor of their own. For boards, never evidence.
+
+Promises: the cursor passes a span when the server has taken every line of it that it ever takes; the others are in the
+dead-letter file with the server's words. An absent server costs nothing but lag: spans wait on disk, not in memory.
+Does not promise: a point's history; rewriting the same series and instant replaces it.
+"""
+
+import gzip
+import json
+import os
+import random
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+import polars as pl
+from influxdb_client import InfluxDBClient
+from influxdb_client.rest import ApiException
+from urllib3.exceptions import HTTPError
+
+from contracts.ports import SpanSource
+from contracts.site import Influx
+
+from .influx_lines import span_lines
+from .spans import Cursors
+
+CURSOR = "influx"
+FRAMES = ("readings", "aggregates", "verdicts")  # the parts of a span it needs
+
+_TIMEOUT_MS = 30_000
+_GZIP_LEVEL = 1  # lines shrink tenfold at the lowest level already
+_BACKOFF_S_MAX = 60.0
+_SAMPLE_LINES = 32
+
+# the server blames the lines; anything else that is not 2xx (absent, busy, no such database, bad token) may pass
+_BLAMES_LINES = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
+_DROPPED = re.compile(r"beyond retention policy dropped=(\d+)")
+
+
+class Retry(Exception):
+    """The server cannot take anything now. Nothing is lost; call again after `after_s` seconds."""
+
+    def __init__(self, message: str, after_s: float):
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class QueryRefused(Exception):
+    """The server does not answer the query; its words."""
+
+
+@dataclass
+class Counts:
+    spans: int = 0
+    spans_missed: int = 0  # pruned before they could be written
+    lines: int = 0  # taken by the server
+    lines_dead: int = 0  # refused, in the dead-letter file
+    lines_expired: int = 0  # older than the database keeps
+
+
+@dataclass(frozen=True)
+class _Refused:
+    line: str
+    status: int
+    message: str
+
+
+@dataclass
+class _Outcome:
+    dead: list[_Refused]
+    expired: int = 0
+
+
+def open_client(influx: Influx, token: str | None) -> InfluxDBClient:
+    """The transport: connections, TLS and the token. Its batching writer loses data silently and is not used."""
+    return InfluxDBClient(influx.url, token=token, timeout=_TIMEOUT_MS)
+
+
+class InfluxWriter:
+    """Writes spans in order. `drain` is called again and again by one thread; between calls it holds only counters."""
+
+    def __init__(
+        self,
+        influx: Influx,
+        token: str | None,
+        spans: SpanSource,
+        cursors: Cursors,
+        dead_letter_file: Path,
+        *,
+        jitter: random.Random | None = None,
+    ):
+        self._influx, self._spans, self._cursors, self._dead_letter_file = influx, spans, cursors, dead_letter_file
+        self._client = open_client(influx, token)
+        self._jitter = jitter or random.Random()
+        self._failures = 0  # one after another
+        self.counts = Counts()  # since it was made
+
+    def close(self) -> None:
+        self._client.close()
+
+    def drain(self, spans_max: int) -> int:
+        """Writes the next spans, up to so many; returns how many. Raises Retry; what was finished stays finished."""
+        cursor = self._cursors.cursor(CURSOR)
+        written = 0
+        for seq, named in self._spans.spans_after(cursor):
+            self._write_span(seq, span_lines(named))
+            self._cursors.set_cursor(CURSOR, seq)
+            self.counts.spans += 1
+            self.counts.spans_missed += seq - cursor - 1
+            cursor = seq
+            written += 1
+            if written == spans_max:
+                break
+        return written
+
+    def _write_span(self, seq: int, lines: pl.Series) -> None:
+        for batch in lines.to_frame().iter_slices(self._influx.batch_lines):
+            outcome = self._write(batch.to_series(), is_whole_batch=True)
+            self._put_aside(seq, outcome.dead)
+            self.counts.lines_dead += len(outcome.dead)
+            self.counts.lines_expired += outcome.expired
+            self.counts.lines += batch.height - len(outcome.dead) - outcome.expired
+
+    def _write(self, lines: pl.Series, *, is_whole_batch: bool = False) -> _Outcome:
+        """Writes what the server takes, by halves where it refuses: its 4xx does not say which lines landed."""
+        refused = self._post(lines)
+        if refused is None:
+            return _Outcome([])
+        dropped = _DROPPED.search(refused.message)
+        if dropped and int(dropped[1]) == len(lines):
+            return _Outcome([], expired=len(lines))
+        if len(lines) == 1:
+            return _Outcome([refused])
+        if is_whole_batch and len(lines) >= _SAMPLE_LINES:
+            self._refuse_to_drop_everything(lines)
+        half = len(lines) // 2
+        left, right = self._write(lines[:half]), self._write(lines[half:])
+        return _Outcome(left.dead + right.dead, left.expired + right.expired)
+
+    def _refuse_to_drop_everything(self, lines: pl.Series) -> None:
+        """Lines from all over the batch, one by one: where none is taken the fault is not the lines', and they wait."""
+        sample = lines.gather_every(len(lines) // _SAMPLE_LINES)
+        for n in range(len(sample)):
+            refused = self._post(sample[n : n + 1])
+            if refused is None or _DROPPED.search(refused.message):
+                return
+        raise self._retry(f"{self._influx.url} refuses every line, for example: {refused.message}")
+
+    def _post(self, lines: pl.Series) -> _Refused | None:
+        """One request. None: taken whole. Raises Retry where the server does not blame the lines."""
+        text = lines.str.join("\n").item()
+        try:
+            self._client.api_client.call_api(
+                "/write",
+                "POST",
+                query_params=[("db", self._influx.database), ("precision", "ns")],
+                header_params={"Content-Type": "text/plain; charset=utf-8", "Content-Encoding": "gzip"},
+                body=gzip.compress(text.encode(), _GZIP_LEVEL, mtime=0),
+            )
+        except ApiException as error:
+            if error.status in _BLAMES_LINES:
+                return _Refused(text, error.status, _server_words(error))
+            asked = (error.headers or {}).get("Retry-After", "")
+            raise self._retry(
+                f"{self._influx.url} answers {error.status}: {_server_words(error)}",
+                int(asked) if asked.isdecimal() else 0,
+            ) from error
+        except HTTPError as error:
+            raise self._retry(f"{self._influx.url} does not answer: {error}") from error
+        self._failures = 0
+        return None
+
+    def _retry(self, message: str, asked_s: float = 0.0) -> Retry:
+        """Doubles the wait with every failure, half of it at random: several writers do not return together."""
+        self._failures += 1
+        wait_s = min(2.0 ** min(self._failures - 1, 10), _BACKOFF_S_MAX)
+        return Retry(message, max(asked_s, wait_s * (0.5 + self._jitter.random() / 2)))
+
+    def _put_aside(self, seq: int, refused: list[_Refused]) -> None:
+        if not refused:
+            return
+        with self._dead_letter_file.open("a", encoding="utf-8") as file:
+            for item in refused:
+                file.write(json.dumps({"span": seq, **vars(item)}, ensure_ascii=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def create_database(influx: Influx, token: str | None = None) -> None:
+    """InfluxDB 1.x: makes the database where it is absent. (2.x: the container's first start makes the bucket.)"""
+    name = influx.database.replace("\\", "\\\\").replace('"', '\\"')
+    query(influx, f'CREATE DATABASE "{name}"', token)
+
+
+def query(influx: Influx, influxql: str, token: str | None = None) -> pl.DataFrame:
+    """One InfluxQL query as a frame: `time` in us UTC, tags of GROUP BY as text columns, every number a float.
+
+    Several series or statements are put below each other. Raises QueryRefused.
+    """
+    with _transport(influx, token) as client:
+        try:
+            answer = client.api_client.call_api(
+                "/query",
+                "POST",
+                query_params=[("db", influx.database), ("q", influxql), ("epoch", "ns")],
+                _preload_content=False,
+                _return_http_data_only=True,
+            )
+            results = json.loads(answer.data)["results"]
+        except ApiException as error:
+            raise QueryRefused(_server_words(error)) from error
+        except HTTPError as error:
+            raise QueryRefused(f"{influx.url} does not answer: {error}") from error
+    for result in results:
+        if "error" in result:
+            raise QueryRefused(result["error"])
+    frames = [_series_frame(series) for result in results for series in result.get("series", ())]
+    return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
+
+
+@contextmanager
+def _transport(influx: Influx, token: str | None) -> Iterator[InfluxDBClient]:
+    client = open_client(influx, token)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _series_frame(series: dict) -> pl.DataFrame:
+    columns = zip(*series["values"], strict=True)
+    frame = pl.DataFrame([_column(name, values) for name, values in zip(series["columns"], columns, strict=True)])
+    tags = [pl.lit(value, pl.String).alias(tag) for tag, value in series.get("tags", {}).items()]
+    return frame.with_columns(tags)
+
+
+def _column(name: str, values: tuple) -> pl.Series:
+    if name == "time":
+        return pl.Series(name, values, pl.Datetime("ns", "UTC")).dt.cast_time_unit("us")
+    if any(isinstance(value, str) for value in values):
+        return pl.Series(name, values, pl.String)
+    return pl.Series(name, [None if value is None else float(value) for value in values], pl.Float64)
+
+
+def _server_words(error: ApiException) -> str:
+    """What the server said: 1.x has `error`, 2.x `message`."""
+    body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else error.body or ""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return body.strip() or str(error.reason)
+    return str(answer.get("error") or answer.get("message") or body) if isinstance(answer, dict) else body

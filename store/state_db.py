@@ -1,0 +1,306 @@
+"""state.db: what was decided and committed, cursors, alert episodes and the outbox, in SQLite.
+
+Promises: a span, its episodes, its transitions and its notifications are committed together, durably, or not at all;
+spans follow each other without gap; what was delivered is never pending again.
+Does not promise: that a notification is sent once only (at least once; its key lets receivers drop a second one).
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.ports import Notification
+from contracts.reasons import Receipt
+
+from .parquet import TEMPORARY, unlink_durably
+from .spans import SUFFIX
+
+_BUSY_TIMEOUT_S = 30.0  # a commit holds the lock for milliseconds; so long means a stuck process
+
+# A release that changes the tables appends a migration; those that have shipped are never edited.
+# Instants are us since 1970 UTC; `body` and `counts` are JSON objects.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE spans (
+            seq INTEGER PRIMARY KEY, file TEXT, digest TEXT NOT NULL,
+            journal_after INTEGER NOT NULL, journal_to INTEGER NOT NULL,
+            clock_from INTEGER, clock_to INTEGER, counts TEXT NOT NULL)""",
+        "CREATE TABLE cursors (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
+        """CREATE TABLE episodes (
+            id TEXT PRIMARY KEY, rule TEXT NOT NULL, station TEXT, factor TEXT, level TEXT, state TEXT NOT NULL,
+            opened_at INTEGER, resolved_at INTEGER, body TEXT NOT NULL)""",
+        """CREATE TABLE transitions (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, tick INTEGER NOT NULL, episode TEXT NOT NULL,
+            transition TEXT NOT NULL, body TEXT NOT NULL)""",
+        "CREATE INDEX transitions_by_episode ON transitions (episode)",
+        """CREATE TABLE outbox (
+            key TEXT NOT NULL, channel TEXT NOT NULL, created_at INTEGER NOT NULL, body TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'refused', 'gave_up')),
+            attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, PRIMARY KEY (key, channel))""",
+        "CREATE INDEX outbox_pending ON outbox (next_at) WHERE state = 'pending'",
+        """CREATE TABLE receipts (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL, channel TEXT NOT NULL,
+            attempt INTEGER NOT NULL, at INTEGER NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL)""",
+        "CREATE INDEX receipts_by_key ON receipts (key, channel)",
+    ),
+)
+
+# what an attempt makes of a pending notification
+_OUTBOX_STATE = {
+    Receipt.DELIVERED: "delivered",
+    Receipt.REFUSED: "refused",
+    Receipt.GAVE_UP: "gave_up",
+    Receipt.FAILED: "pending",
+}
+
+
+class StateError(Exception):
+    """state.db cannot be used as it is; the message says why and what to do."""
+
+
+class SpanOutOfOrder(StateError):
+    """The span does not follow the last committed one: two engines, or an engine that missed its own commit."""
+
+
+@dataclass(frozen=True)
+class SpanRow:
+    seq: int
+    file: str | None  # name in the span directory; None: pruned, the digest stays
+    digest: str
+    journal_after: int  # received_at of the last journal row before the span, us since 1970
+    journal_to: int  # received_at of its last row
+    clock_from: int | None  # site clock before and after; None before the first clock row
+    clock_to: int | None
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A notification that is due."""
+
+    notification: Notification
+    attempts: int  # so many were made
+    created_at: int  # us
+
+
+class StateDb:
+    """One connection; a thread opens its own. Instants are integers, us since 1970 UTC."""
+
+    def __init__(self, path: Path):
+        self._connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        self._connection.row_factory = sqlite3.Row
+        try:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = FULL")
+            self._migrate(path)
+        except (sqlite3.Error, StateError):
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> "StateDb":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # -- spans
+
+    def commit_span(
+        self,
+        span: SpanRow,
+        *,
+        episodes: Sequence[Mapping[str, object]] = (),
+        withdrawn: Sequence[str] = (),
+        transitions: Sequence[Mapping[str, object]] = (),
+        notifications: Sequence[Notification] = (),
+        now_us: int,
+    ) -> None:
+        """Commits a span whose file is already durable, with everything it decided.
+
+        episodes replace those of the same id; withdrawn ids are deleted; a notification whose (key, channel) is known
+        already is left as it is. Raises SpanOutOfOrder, and then nothing was changed.
+        """
+        with self._transaction() as connection:
+            last = self.last_span()
+            if last is not None and (span.seq, span.journal_after) != (last.seq + 1, last.journal_to):
+                raise SpanOutOfOrder(
+                    f"span {span.seq} begins after {span.journal_after}; the last one is {last.seq} and ends at "
+                    f"{last.journal_to}. Is a second engine running on this state.db?"
+                )
+            connection.execute(
+                "INSERT INTO spans VALUES (:seq, :file, :digest, :journal_after, :journal_to, :clock_from, :clock_to,"
+                " :counts)",
+                {**vars(span), "counts": _to_json(dict(span.counts))},
+            )
+            connection.executemany("DELETE FROM episodes WHERE id = ?", [(episode,) for episode in withdrawn])
+            connection.executemany(
+                "INSERT OR REPLACE INTO episodes VALUES (:id, :rule, :station, :factor, :level, :state, :opened_at,"
+                " :resolved_at, :body)",
+                [{**episode, "body": _to_json(episode["body"])} for episode in episodes],
+            )
+            connection.executemany(
+                "INSERT INTO transitions (tick, episode, transition, body)"
+                " VALUES (:tick, :episode, :transition, :body)",
+                [{**transition, "body": _to_json(transition["body"])} for transition in transitions],
+            )
+            connection.executemany(
+                "INSERT INTO outbox (key, channel, created_at, body, state, attempts, next_at)"
+                " VALUES (?, ?, ?, ?, 'pending', 0, ?) ON CONFLICT (key, channel) DO NOTHING",
+                [(item.key, item.channel, now_us, _to_json(item.body), now_us) for item in notifications],
+            )
+
+    def last_span(self) -> SpanRow | None:
+        row = self._connection.execute("SELECT * FROM spans ORDER BY seq DESC LIMIT 1").fetchone()
+        return None if row is None else _span(row)
+
+    def engine_cursor(self) -> int | None:
+        """received_at of the last journal row whose decisions are committed; None before the first span."""
+        last = self.last_span()
+        return None if last is None else last.journal_to
+
+    def spans_after(self, seq: int, limit: int = 1_000) -> list[SpanRow]:
+        """The first so many spans after `seq`, in order."""
+        rows = self._connection.execute("SELECT * FROM spans WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
+        return [_span(row) for row in rows]
+
+    def prune_spans(self, upto_seq: int, span_directory: Path) -> int:
+        """Removes the files of all spans up to this one, for good; their rows and digests stay. Returns how many."""
+        with self._transaction() as connection:
+            rows = connection.execute("SELECT file FROM spans WHERE seq <= ? AND file IS NOT NULL", (upto_seq,))
+            files = [span_directory / row["file"] for row in rows]
+            connection.execute("UPDATE spans SET file = NULL WHERE seq <= ? AND file IS NOT NULL", (upto_seq,))
+        unlink_durably(files)
+        return len(files)
+
+    def delete_unreferenced(self, span_directory: Path) -> list[Path]:
+        """Deletes span files no committed span names, and half-written ones. Only the engine, before its first span."""
+        kept = {row["file"] for row in self._connection.execute("SELECT file FROM spans WHERE file IS NOT NULL")}
+        files = sorted(span_directory.glob(f"*{SUFFIX}")) + sorted(span_directory.glob(f"*{SUFFIX}.*{TEMPORARY}"))
+        rest = [file for file in files if file.name not in kept]
+        unlink_durably(rest)
+        return rest
+
+    # -- cursors of the span files' consumers
+
+    def cursor(self, name: str) -> int:
+        """seq of the last span the consumer has finished; 0 before the first."""
+        row = self._connection.execute("SELECT value FROM cursors WHERE name = ?", (name,)).fetchone()
+        return 0 if row is None else row["value"]
+
+    def set_cursor(self, name: str, value: int) -> None:
+        with self._transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (name, value))
+
+    # -- alerts
+
+    def episodes(self) -> list[dict[str, object]]:
+        """As they were committed, in the order of their ids."""
+        rows = self._connection.execute("SELECT * FROM episodes ORDER BY id")
+        return [{**row, "body": json.loads(row["body"])} for row in rows]
+
+    def transitions(self, after_seq: int = 0) -> list[dict[str, object]]:
+        """The history in the order of commitment, each with its `seq`."""
+        rows = self._connection.execute("SELECT * FROM transitions WHERE seq > ? ORDER BY seq", (after_seq,))
+        return [{**row, "body": json.loads(row["body"])} for row in rows]
+
+    # -- outbox
+
+    def due_notifications(self, now_us: int, limit: int, channel: str | None = None) -> list[Pending]:
+        """Pending ones whose time has come, oldest first; of one channel, or of all."""
+        rows = self._connection.execute(
+            "SELECT * FROM outbox WHERE state = 'pending' AND next_at <= ? AND (? IS NULL OR channel = ?)"
+            " ORDER BY created_at, rowid LIMIT ?",
+            (now_us, channel, channel, limit),
+        )
+        return [
+            Pending(
+                Notification(key=row["key"], channel=row["channel"], body=json.loads(row["body"])),
+                attempts=row["attempts"],
+                created_at=row["created_at"],
+            )
+            for row in rows
+        ]
+
+    def record_receipt(
+        self,
+        *,
+        key: str,
+        channel: str,
+        attempt: int,
+        at_us: int,
+        outcome: Receipt,
+        detail: str,
+        next_at_us: int | None = None,
+    ) -> None:
+        """Keeps the receipt and moves the notification on; a failed attempt needs the instant of the next one.
+
+        A notification that is no longer pending keeps its state; the receipt is kept all the same. Raises KeyError.
+        """
+        if (outcome == Receipt.FAILED) != (next_at_us is not None):
+            raise ValueError("next_at_us goes with a failed attempt and with no other")
+        with self._transaction() as connection:
+            if not connection.execute("SELECT 1 FROM outbox WHERE key = ? AND channel = ?", (key, channel)).fetchone():
+                raise KeyError(f"no notification {key} for {channel}")
+            connection.execute(
+                "INSERT INTO receipts (key, channel, attempt, at, outcome, detail) VALUES (?, ?, ?, ?, ?, ?)",
+                (key, channel, attempt, at_us, str(outcome), detail),
+            )
+            connection.execute(
+                "UPDATE outbox SET state = ?, attempts = max(attempts, ?), next_at = coalesce(?, next_at)"
+                " WHERE key = ? AND channel = ? AND state = 'pending'",
+                (_OUTBOX_STATE[outcome], attempt, next_at_us, key, channel),
+            )
+
+    def receipts(self, after_seq: int = 0) -> list[dict[str, object]]:
+        rows = self._connection.execute("SELECT * FROM receipts WHERE seq > ? ORDER BY seq", (after_seq,))
+        return [dict(row) for row in rows]
+
+    def outbox_counts(self) -> dict[str, int]:
+        """Notifications by state: pending, delivered, refused, gave_up."""
+        rows = self._connection.execute("SELECT state, count(*) AS n FROM outbox GROUP BY state ORDER BY state")
+        return {row["state"]: row["n"] for row in rows}
+
+    # -- inside
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """BEGIN IMMEDIATE: waits for the lock here, so that nothing read inside is stale when it is written."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._connection
+            self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def _migrate(self, path: Path) -> None:
+        if self._version() == len(MIGRATIONS):
+            return  # the usual case takes no lock
+        with self._transaction() as connection:
+            version = self._version()  # again: another process may have migrated meanwhile
+            if version > len(MIGRATIONS):
+                raise StateError(
+                    f"{path}: has version {version}, this program knows {len(MIGRATIONS)}: it was written by a newer"
+                    " release. Install that release, or restore the state.db kept before the upgrade."
+                )
+            for statements in MIGRATIONS[version:]:
+                for statement in statements:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+    def _version(self) -> int:
+        return self._connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _span(row: sqlite3.Row) -> SpanRow:
+    return SpanRow(**{**row, "counts": json.loads(row["counts"])})
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
