@@ -1,0 +1,128 @@
+"""The example site: the plan's three parks, every kind of station, and limits that say where they come from."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from app.site_files import load_site
+from contracts.points import point_table
+
+ZUNYI = Path(__file__).resolve().parents[2] / "deploy" / "sites" / "zunyi"
+
+
+@pytest.fixture(scope="module")
+def site():
+    return load_site(ZUNYI)
+
+
+def media_of(site) -> dict[str, str]:
+    medium = {outlet.outlet: outlet.medium for outlet in site.outlets}
+    return {station.station: medium[station.outlet] for station in site.stations}
+
+
+def factors_of(site, station: str) -> set[str]:
+    return {point.factor for point in site.points if point.station == station}
+
+
+def test_the_three_parks_of_the_plan_are_there_by_their_names(site):
+    assert {park.name_zh for park in site.parks} == {
+        "贵州习水经济开发区",
+        "贵州和平（苟江）经济开发区",
+        "贵州正安经济开发区",
+    }
+    assert len(site.counties) == 14
+    assert {enterprise.park for enterprise in site.enterprises} == {park.park for park in site.parks}
+
+
+def test_there_are_stations_of_every_kind(site):
+    media = media_of(site)
+    assert len(site.stations) >= 14
+    assert {"flue_gas", "voc_stack", "waste_water", "surface_water", "energy", "power"} <= set(media.values())
+    references = {point.ref_o2_pct for point in site.points if point.factor == "a21026"}
+    assert references == {6.0, 10.0, 16.0, None}  # coal power, cement kiln, sinter, aluminium
+    flue_gas = {station for station, medium in media.items() if medium == "flue_gas"}
+    assert all({"a21026", "a34013", "a01012", "a00000"} <= factors_of(site, station) for station in flue_gas)
+    metals = {"w20115", "w20117", "w20120"}
+    assert any(metals <= factors_of(site, station) for station in media)
+    cycles = {(point.factor, point.interval_s) for point in site.points if media[point.station] == "waste_water"}
+    assert {("w01018", 7200), ("w01001", 60), ("w00000", 60)} <= cycles
+    rivers = [point for point in site.points if media[point.station] == "surface_water"]
+    assert {point.interval_s for point in rivers} == {14_400}
+    assert {"w01001", "w01009", "w01019", "w21003", "w21011"} <= {point.factor for point in rivers}
+
+
+def test_two_loggers_speak_hj212_one_of_them_an_old_one(site):
+    numbers = [station.mn for station in site.stations if station.mn is not None]
+    assert sorted(map(len, numbers)) == [14, 24]
+
+
+def test_limits_on_converted_points_are_on_the_converted_value(site):
+    outlet_of = {station.station: station.outlet for station in site.stations}
+    converted = {(outlet_of[p.station], p.factor) for p in site.points if p.ref_o2_pct is not None}
+    plain = {(outlet_of[p.station], p.factor) for p in site.points if p.ref_o2_pct is None}
+    for limit in site.limits:
+        if limit.factor.startswith("zs_"):
+            assert (limit.outlet, limit.factor.removeprefix("zs_")) in converted
+        else:
+            assert (limit.outlet, limit.factor) in plain
+
+
+def test_every_limit_says_where_it_comes_from(site):
+    for limit in site.limits:
+        assert limit.standard
+        assert limit.source
+        if limit.basis in ("internal", "agreement"):
+            assert "示例" in limit.standard or "here a notice" in limit.clause
+        else:
+            assert limit.clause
+    assert {limit.status for limit in site.limits} == {"verified", "verified_weak", "unverified"}
+
+
+def test_rivers_are_never_said_to_exceed_by_a_single_sample(site):
+    """GB 3838 is judged on the month; a sample's limit may only be a notice."""
+    rivers = {outlet.outlet for outlet in site.outlets if outlet.medium == "surface_water"}
+    assert {limit.basis for limit in site.limits if limit.outlet in rivers} == {"internal"}
+
+
+def test_limits_are_those_of_the_research_table(site, data_folder):
+    with (data_folder / "limits" / "limits.csv").open(encoding="utf-8", newline="") as lines:
+        known = [row for row in csv.DictReader(lines) if row["role"] == "limit"]
+    outlet_of = {station.station: station.outlet for station in site.stations}
+    quoted = [limit for limit in site.limits if "示例" not in limit.standard]
+    assert len(quoted) > 40
+    for limit in quoted:
+        code = limit.factor.removeprefix("zs_")
+        rows = [
+            row
+            for row in known
+            if (row["standard"], row["factor_code"], row["comparator"]) == (limit.standard, code, limit.comparator)
+            and (row["limit"].removesuffix(".0"), row["unit"] or "1") == (f"{limit.limit:g}", limit.unit)
+            and row["clause"] == limit.clause.split(";")[0]
+        ]
+        said = {(row["status"], row["valid_from"], row["valid_to"]) for row in rows}
+        assert (limit.status, str(limit.valid_from or ""), str(limit.valid_to or "")) in said, limit.limit_id
+        assert any(limit.source.endswith(row["source"]) for row in rows)
+        if limit.factor != code:
+            points = [p for p in site.points if outlet_of[p.station] == limit.outlet and p.factor == code]
+            assert {f"{point.ref_o2_pct:g}" for point in points} <= {row["ref_o2_pct"] for row in rows}
+
+
+def test_the_green_island_serves_two_members_with_one_treatment(site):
+    island = [pair for pair in site.pairs if pair.treatment_station == "ZA-ISLAND-P"]
+    assert len(island) == 2
+    assert len({pair.production_station for pair in island}) == 2
+    assert {"a24088"} <= factors_of(site, "ZA-ISLAND-IN") & factors_of(site, "ZA-ISLAND-OUT")
+
+
+def test_names_are_invented_and_in_both_languages(site):
+    named = (*site.parks, *site.enterprises, *site.outlets, *site.stations, *site.pairs)
+    assert all(one.name_zh and one.name_en for one in named)
+    assert all(enterprise.permit_no.startswith("EXAMPLE-") for enterprise in site.enterprises)
+    assert all(enterprise.credit_no is None for enterprise in site.enterprises)
+
+
+def test_the_site_makes_a_point_table(site):
+    table = point_table(site)
+    assert table.height > len(site.points)
+    assert table.select("station", "factor").is_unique().all()
