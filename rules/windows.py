@@ -144,19 +144,25 @@ def _settle(
         forgotten = pl.col("tick") > pl.col("decided") + plan.lateness
         beyond = mine.select(forgotten.sum()).item()
         if beyond:
+            beyond = _of_devices(mine.filter(forgotten), plan.measured["point"])
             mine = mine.filter(~forgotten)
-        rows, duplicates, rewritten = _winners(mine, state.store.of_windows(period, mine["window_at"]))
+        held = state.store.of_windows(period, mine["window_at"])
+        rows, duplicates, rewritten = _winners(mine, held, plan.measured["point"])
         state.store.put(period, rows.select(ROWS.names()))
         arrived[period].append(rows)
         if period != "instant":  # a point judged by instants feeds its means as well: count it once
             counts["duplicates"] += duplicates
             counts["rewritten"] += rewritten
             counts["beyond"] += beyond
-            late = rows.filter(pl.col("tick") > pl.col("decided"))
-            counts["late"] += late.join(plan.measured, on="point", how="semi").height
+            counts["late"] += _of_devices(rows.filter(pl.col("tick") > pl.col("decided")), plan.measured["point"])
 
 
-def _winners(new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
+def _of_devices(rows: pl.DataFrame, measured: pl.Series) -> int:
+    """How many are of points a device speaks for: the pipeline's own samples are not counted for people."""
+    return rows.select(pl.col("point").is_in(measured.implode()).sum()).item()
+
+
+def _winners(new: pl.DataFrame, held: pl.DataFrame, measured: pl.Series) -> tuple[pl.DataFrame, int, int]:
     """New samples that change what holds for their (point, at), as ROWS plus `decided`; counts of duplicates, rewrites.
 
     The winner at any tick is the greatest (device revision, received_at, message hash) known by then.
@@ -189,16 +195,13 @@ def _winners(new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.DataFrame, int, 
     before = [pl.col(name).shift(1).over(key) for name in ("low", "n")]
     same = (pl.col("low") == before[0]) & (pl.col("n") == before[1])
     both = both.with_columns(same=same.fill_null(False), again=before[0].is_not_null())
-    rewritten = both.filter(pl.col("is_new") & pl.col("again") & ~pl.col("same")).height
+    rewritten = _of_devices(both.filter(pl.col("is_new") & pl.col("again") & ~pl.col("same")), measured)
+    firsts = _of_devices(both.filter(pl.col("is_new") & ~pl.col("again")), measured)
     changing = both.filter(~pl.col("same"))
     # of several in one tick the last holds; the others held for no decision
     changing = changing.with_columns(until=pl.col("tick").shift(-1).over(key))
     changing = changing.filter(pl.col("is_new") & (pl.col("until").is_null() | (pl.col("until") > pl.col("tick"))))
-    return _as_rows(changing), new.height - rewritten - _first_of_keys(both), rewritten
-
-
-def _first_of_keys(both: pl.DataFrame) -> int:
-    return both.filter(pl.col("is_new") & ~pl.col("again")).height
+    return _as_rows(changing), _of_devices(new, measured) - rewritten - firsts, rewritten
 
 
 def _as_rows(rows: pl.DataFrame) -> pl.DataFrame:

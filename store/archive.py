@@ -141,7 +141,7 @@ def latest_revisions(rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
 
 
 AGGREGATE_KEY = ("station", "factor", "period", "window_at")
-VERDICT_KEY = ("rule", "station", "factor", "period", "window_at")
+VERDICT_KEY = ("rule", "station", "factor", "limit_id", "period", "window_at")
 
 
 def _read(files: Path | Sequence[Path], schema: pl.Schema) -> pl.LazyFrame:

@@ -41,7 +41,7 @@ MEASUREMENTS: dict[str, Measurement] = {
         at="window_at",
     ),
     "verdict": Measurement(
-        tags=("rule", "station", "factor", "period"),
+        tags=("rule", "station", "factor", "limit_id", "period"),
         fields={
             "value": "float",
             "limit": "float",

@@ -1,0 +1,34 @@
+"""The `greenisland` command. Every sub-command lives in app/commands; this file only names them."""
+
+import sys
+
+import typer
+
+from .commands import decode, feed_from_csv, replay, rules, run, simulate
+from .yaml_lines import SiteErrors
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+feed = typer.Typer(no_args_is_help=True, help="Feeds: recorded or made messages, as Parquet.")
+rule = typer.Typer(no_args_is_help=True, help="Rules: check them, test them.")
+app.add_typer(feed, name="feed")
+app.add_typer(rule, name="rules")
+
+app.command("run")(run.run_command)
+app.command("decode")(decode.decode_command)
+app.command("simulate")(simulate.simulate)
+app.command("replay")(replay.replay_command)
+feed.command("from-csv")(feed_from_csv.feed_from_csv)
+rule.command("check")(rules.check_command)
+
+
+def main() -> None:
+    """Runs the command; what a user got wrong is told in words, without a stack."""
+    try:
+        app()
+    except SiteErrors as errors:
+        print(errors, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""`greenisland rules ...`: check a site's rules before they run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from ..rule_files import compile_rules, load_rules
+from ..site_files import load_site
+
+
+def check_command(site: Annotated[Path, typer.Option(help="The site's directory.")]) -> None:
+    """Read the whole site and its rules, bind every rule to its points, and say what was found."""
+    whole = load_site(site)
+    placed = load_rules(site, whole)
+    plan = compile_rules(whole, placed)
+    bound = plan.bindings.group_by("rule").agg(points=pl.col("point").n_unique(), limits=pl.col("limit_id").n_unique())
+    by_rule = {rule: (points, limits) for rule, points, limits in bound.iter_rows()}
+    print(f"{whole.file.site}: {len(whole.stations)} stations, {len(whole.points)} points, {len(whole.limits)} limits")
+    for one in placed:
+        points, _ = by_rule[one.rule.id]
+        print(f"  {one.rule.id} ({one.rule.kind}, {one.path.as_posix()}:{one.line}): {points} points")
+    without = plan.bindings.filter((pl.col("kind") == "limit") & pl.col("limit_scaled").is_null())
+    for station, factor in (
+        without.join(plan.points, on="point").select("station", "factor").unique().sort("station", "factor").iter_rows()
+    ):
+        print(f"  {station} {factor}: no limit configured")

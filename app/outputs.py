@@ -1,0 +1,92 @@
+"""The files a replay leaves and a running system exports. One function writes them: equal content is equal bytes."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from contracts.frames import AGGREGATES, VERDICTS
+from store.archive import AGGREGATE_KEY, VERDICT_KEY
+from store.parquet import content_digest, write_parquet
+
+from .pipeline import Episodes
+
+AGGREGATE_ORDER = [*AGGREGATE_KEY, "revision"]
+VERDICT_ORDER = [*VERDICT_KEY, "revision"]
+
+
+@dataclass
+class Outputs:
+    """Everything decided, gathered span by span."""
+
+    aggregates: list[pl.DataFrame] = field(default_factory=list)
+    verdicts: list[pl.DataFrame] = field(default_factory=list)
+    episodes: Episodes = field(default_factory=Episodes)
+    rejects: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(
+        self,
+        aggregates: pl.DataFrame,
+        verdicts: pl.DataFrame,
+        rejects: pl.DataFrame,
+        transitions: list[dict[str, object]],
+        counts: dict[str, int],
+    ) -> None:
+        if not aggregates.is_empty():
+            self.aggregates.append(aggregates)
+        if not verdicts.is_empty():
+            self.verdicts.append(verdicts)
+        self.rejects.update(dict(rejects["reason"].value_counts().iter_rows()))
+        self.counts.update(counts)
+        self.episodes.apply(transitions)
+
+    def write(self, out: Path, seconds: float | None = None) -> dict[str, object]:
+        """Writes aggregates.parquet, verdicts.parquet, alerts.ndjson, summary.json; returns the summary.
+
+        seconds: how long it took; only a run that measured it says so, and the digest does not cover it.
+        """
+        out.mkdir(parents=True, exist_ok=True)
+        aggregates = _all(self.aggregates, AGGREGATES)
+        verdicts = _all(self.verdicts, VERDICTS)
+        write_parquet(aggregates, out / "aggregates.parquet", AGGREGATE_ORDER, AGGREGATES)
+        write_parquet(verdicts, out / "verdicts.parquet", VERDICT_ORDER, VERDICTS)
+        alerts = "".join(_line(episode) for episode in self.alerts())
+        (out / "alerts.ndjson").write_text(alerts, encoding="utf-8")
+        parts = [content_digest(aggregates, AGGREGATE_ORDER), content_digest(verdicts, VERDICT_ORDER), alerts]
+        summary: dict[str, object] = {
+            "messages": self.counts["messages"],
+            "readings": self.counts["readings"],
+            "rejects": dict(sorted(self.rejects.items())),
+            "events": self.counts["events"],
+            "duplicates": self.counts["duplicates"],
+            "rewritten": self.counts["rewritten"],
+            "late": self.counts["late"],
+            "beyond_lateness": self.counts["beyond_lateness"],
+            "windows": dict(sorted(aggregates["period"].value_counts().iter_rows())),
+            "verdicts": dict(sorted(verdicts["state"].value_counts().iter_rows())),
+            "alerts": len(self.episodes.by_id),
+            "digest": hashlib.sha256("\n".join(parts).encode()).hexdigest(),
+        }
+        if seconds is not None:
+            summary |= {
+                "seconds": round(seconds, 3),
+                "readings_per_s": round(self.counts["readings"] / max(seconds, 1e-9)),
+            }
+        (out / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        return summary
+
+    def alerts(self) -> Iterable[dict[str, object]]:
+        return sorted(self.episodes.by_id.values(), key=lambda episode: (str(episode["opened_at"]), str(episode["id"])))
+
+
+def _line(episode: dict[str, object]) -> str:
+    return json.dumps(episode, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _all(frames: list[pl.DataFrame], schema: pl.Schema) -> pl.DataFrame:
+    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)

@@ -1,0 +1,70 @@
+"""Reads a site's rules: the library files it names, then `rules/*.yaml` of its own. Errors say file, line and key."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from contracts.site import Site
+from rules.bindings import RuleProblem
+from rules.plan import Plan, compile_plan
+from rules.spec import Rule, RuleFile
+
+from .yaml_lines import SiteError, SiteErrors, read_yaml_with_lines, suggestion, validate
+
+TEST_SUFFIX = ".test.yaml"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A rule and where it stands."""
+
+    rule: Rule
+    path: Path
+    line: int
+
+
+def library_files() -> dict[str, Path]:
+    """name -> path of every rule file the project ships."""
+    with as_file(files("rules") / "library") as folder:
+        return {path.stem: path for path in sorted(folder.glob("*.yaml")) if not path.name.endswith(TEST_SUFFIX)}
+
+
+def read_rule_file(path: Path, shown: Path | None = None) -> list[Placed]:
+    """Raises SiteErrors."""
+    data, line_of = read_yaml_with_lines(path)
+    parsed, errors = validate(RuleFile, data, shown or path, line_of)
+    if parsed is None:
+        raise SiteErrors(errors)
+    return [Placed(rule, shown or path, line_of(("rules", n))) for n, rule in enumerate(parsed.rules)]
+
+
+def load_rules(directory: Path, site: Site) -> list[Placed]:
+    """Every rule that applies to the site. Raises SiteErrors, all of them."""
+    shipped, errors, placed = library_files(), [], []
+    for name in site.file.library:
+        if name not in shipped:
+            message = f"{name!r} is not a rule file of the library{suggestion(name, list(shipped))}"
+            errors.append(SiteError(directory / "site.yaml", 1, "library", message))
+            continue
+        placed += read_rule_file(shipped[name], Path("rules/library") / f"{name}.yaml")
+    for path in sorted((directory / "rules").glob("*.yaml")):
+        if path.name.endswith(TEST_SUFFIX):
+            continue
+        try:
+            placed += read_rule_file(path)
+        except SiteErrors as found:
+            errors += found.errors
+    if errors:
+        raise SiteErrors(errors)
+    return placed
+
+
+def compile_rules(site: Site, placed: Sequence[Placed]) -> Plan:
+    """The plan, or SiteErrors pointing at the rule that cannot be bound."""
+    try:
+        return compile_plan(site, [one.rule for one in placed])
+    except RuleProblem as problem:
+        where = [one for one in placed if one.rule.id == problem.rule][-1]
+        key = f"{problem.rule}: {problem.key}"
+        raise SiteErrors([SiteError(where.path, where.line, key, problem.message)]) from problem
