@@ -1,0 +1,45 @@
+"""`greenisland run`: collect, decide, keep and tell."""
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contracts.clock import SystemClock
+
+from ..rule_files import compile_rules, load_rules
+from ..service import PARTS, run_parts
+from ..site_files import load_site
+
+
+def run_command(
+    site: Annotated[Path, typer.Option(help="The site's directory.")],
+    state: Annotated[Path, typer.Option(help="Directory for journal, state.db, span files and archive.")],
+    part: Annotated[
+        list[str] | None, typer.Option(help=f"Only these parts: {', '.join(PARTS)}. Default: all of them.")
+    ] = None,
+    collector: Annotated[str | None, typer.Option(help="Which of the site's collectors this process is.")] = None,
+) -> None:
+    """Run the site until it is told to stop (SIGINT, SIGTERM)."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    unknown = sorted(set(part or ()) - set(PARTS))
+    if unknown:
+        raise typer.BadParameter(f"{', '.join(unknown)}; parts are {', '.join(PARTS)}", param_hint="--part")
+    whole = load_site(site)
+    placed = load_rules(site, whole)
+    compile_rules(whole, placed)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    run_parts(
+        whole,
+        [one.rule for one in placed],
+        state,
+        SystemClock(),
+        stop,
+        part or PARTS,
+        collector=collector,
+    )

@@ -1,0 +1,113 @@
+"""A whole centre in one process, or parts of it in several: they share the journal and state.db, nothing else.
+
+Promises: a part that fails ends the process with its error; the others finish what they are doing first.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from contracts.clock import Clock
+from contracts.site import Site
+from ingest.mqtt import CollectorMetrics
+from rules.spec import Rule
+from store.archive import Archive
+from store.influx import InfluxWriter, Retry, create_database
+from store.spans import SpanFiles
+from store.state_db import StateDb
+
+from .collector import run_collector
+from .engine import Engine, run_engine
+from .pipeline import Span
+from .senders import run_senders
+
+log = logging.getLogger(__name__)
+
+PARTS = ("collector", "engine", "archive", "influxdb", "senders")
+ARCHIVE_EVERY_S = 5.0
+SPANS_AT_ONCE = 200
+
+
+def run_archive(site: Site, state_dir: Path, stop: threading.Event) -> None:
+    """Span files into the Parquet archive, by civil date."""
+    with StateDb(state_dir / "state.db") as db:
+        archive = Archive(state_dir / "archive", SpanFiles(state_dir / "spans", db), db, site.time_zone)
+        while not stop.is_set():
+            if archive.compact(SPANS_AT_ONCE) < SPANS_AT_ONCE:
+                stop.wait(ARCHIVE_EVERY_S)
+        while archive.compact(SPANS_AT_ONCE):
+            pass
+
+
+def run_influx(site: Site, state_dir: Path, stop: threading.Event) -> None:
+    """Span files into InfluxDB, with a cursor of its own: an absent InfluxDB delays nobody else."""
+    influx = site.file.influxdb
+    assert influx is not None
+    token = Path(influx.token_file).read_text(encoding="utf-8").strip() if influx.token_file else None
+    with StateDb(state_dir / "state.db") as db:
+        writer = InfluxWriter(influx, token, SpanFiles(state_dir / "spans", db), db, state_dir / "deadletter.ndjson")
+        created = token is not None  # on 2.x the bucket is made with the token
+        try:
+            while not stop.is_set():
+                try:
+                    if not created:
+                        create_database(influx)
+                        created = True
+                    if writer.drain(SPANS_AT_ONCE) == 0:
+                        stop.wait(1.0)
+                except Retry as later:
+                    log.warning("InfluxDB: %s; again in %.0f s", later, later.after_s)
+                    stop.wait(later.after_s)
+        finally:
+            writer.close()
+
+
+def run_parts(
+    site: Site,
+    rules: list[Rule],
+    state_dir: Path,
+    clock: Clock,
+    stop: threading.Event,
+    parts: Iterable[str] = PARTS,
+    *,
+    collector: str | None = None,
+    metrics: CollectorMetrics | None = None,
+    told: Callable[[Span], None] = lambda _: None,
+) -> None:
+    """Runs the parts until `stop` is set or one of them fails; then raises what it failed of."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    StateDb(state_dir / "state.db").close()  # its tables exist before anybody reads them
+
+    def engine() -> None:
+        one = Engine(site, rules, state_dir, clock)
+        try:
+            run_engine(one, stop, told)
+        finally:
+            one.close()
+
+    work: dict[str, Callable[[], None]] = {
+        "collector": lambda: run_collector(site, state_dir, clock, stop, collector=collector, metrics=metrics),
+        "engine": engine,
+        "archive": lambda: run_archive(site, state_dir, stop),
+        "senders": lambda: run_senders(site, state_dir, clock, stop),
+    }
+    if site.file.influxdb is not None:
+        work["influxdb"] = lambda: run_influx(site, state_dir, stop)
+    failed: list[BaseException] = []
+
+    def guarded(name: str) -> None:
+        try:
+            work[name]()
+        except BaseException as error:  # noqa: BLE001  # told by whoever joins the threads
+            log.error("%s stopped: %s", name, error)
+            failed.append(error)
+            stop.set()
+
+    threads = [threading.Thread(target=guarded, args=(name,), name=name) for name in parts if name in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
