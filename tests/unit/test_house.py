@@ -1,0 +1,89 @@
+"""The house keeps its own rules: sizes, names, clocks, documented commands, no addresses."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from app.cli import app
+from contracts.reasons import Transition
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("app", "contracts", "ingest", "notify", "rules", "simulators", "store", "tests")
+CODE = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+DOCS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+CLOCKED = re.compile(r"\b(datetime\.now|datetime\.utcnow|date\.today|time\.time|time\.sleep|asyncio\.sleep)\(")
+
+
+def test_no_file_grows_past_five_hundred_lines():
+    assert [path.name for path in CODE if len(path.read_text(encoding="utf-8").splitlines()) > 500] == []
+
+
+def test_no_name_hides_what_is_inside():
+    assert [path for path in CODE if re.search(r"(utils?|helpers?|common|misc|managers?)$", path.stem)] == []
+
+
+def test_only_the_clock_reads_the_wall_clock():
+    deciding = [
+        path for path in CODE if path.parts[len(ROOT.parts)] in ("rules", "ingest", "store", "notify", "simulators")
+    ]
+    assert [str(path) for path in deciding if CLOCKED.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_no_mark_of_unfinished_work_is_left():
+    marks = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
+    assert [str(path) for path in [*CODE, *DOCS] if marks.search(path.read_text(encoding="utf-8"))] == []
+
+
+def commands() -> list[str]:
+    def walk(command, name):
+        for child, sub in getattr(command, "commands", {}).items():
+            yield from walk(sub, f"{name} {child}")
+        if not hasattr(command, "commands"):
+            yield name
+
+    return sorted(walk(typer.main.get_command(app), "greenisland"))
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_command_is_documented(command):
+    assert f"`{command}`" in (ROOT / "docs" / "guide" / "commands.md").read_text(encoding="utf-8")
+
+
+def test_every_documented_command_exists():
+    text = (ROOT / "docs" / "guide" / "commands.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(greenisland [a-z -]+?)`", text, re.MULTILINE)) == commands()
+
+
+def test_every_transition_is_documented_and_worded():
+    guide = (ROOT / "docs" / "guide" / "alerts.md").read_text(encoding="utf-8")
+    assert [one for one in Transition if f"`{one}`" not in guide] == []
+
+
+def test_every_key_of_a_rule_is_documented():
+    from rules import spec
+
+    guide = (ROOT / "docs" / "guide" / "rules.md").read_text(encoding="utf-8")
+    models = (spec.LimitRule, spec.MissingRule, spec.FlatLineRule, spec.TreatmentOffRule, spec.RejectsRule, spec.Select)
+    keys = {key for model in models for key in model.model_fields}
+    assert [key for key in sorted(keys) if f"`{key}`" not in guide] == []
+
+
+def test_links_between_documents_lead_somewhere():
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in DOCS
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text(encoding="utf-8"))
+        if not (path.parent / target).exists()
+    ]
+    assert broken == []
+
+
+def test_no_address_of_an_index_and_no_path_of_a_machine_is_committed():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    pattern = re.compile(r"index-url|://[^ ]+/simple\b|/(work|root)/[a-z.]")
+    texts = [path for path in tracked if path.endswith((".py", ".md", ".yaml", ".toml", ".lock", ".conf", "Makefile"))]
+    found = [path for path in texts if pattern.search((ROOT / path).read_text(encoding="utf-8"))]
+    assert [path for path in found if path not in ("tests/unit/test_house.py", "Makefile")] == []
