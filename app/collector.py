@@ -4,6 +4,7 @@ Promises: what it acknowledged is in the journal; it ends with an exception when
 Does not promise: to decode or judge anything.
 """
 
+import getpass
 import logging
 import threading
 from pathlib import Path
@@ -14,6 +15,8 @@ from contracts.site import Site
 from ingest.mqtt import CollectorMetrics, MqttCollector
 from store.journal import Journal
 from store.journal_reader import last_payload
+
+from .site_record import activation
 
 log = logging.getLogger(__name__)
 
@@ -30,14 +33,22 @@ def run_collector(
     *,
     collector: str | None = None,
     metrics: CollectorMetrics | None = None,
+    site_sha256: str | None = None,
 ) -> None:
-    """Runs the site's collector (its first one, if none is named) until `stop` is set. Raises JournalFailure."""
+    """Runs the site's collector (its first one, if none is named) until `stop` is set. Raises JournalFailure.
+
+    site_sha256: the activated site's name in the evidence; journalled when it is not the one of the last run.
+    """
     name = collector or site.file.collectors[0]
     if name not in site.file.collectors:
         raise ValueError(f"collector {name!r} is not among the site's collectors: {', '.join(site.file.collectors)}")
     broker = site.file.broker
     directory = journal_directory(state_dir, name)
     with Journal(directory) as journal:
+        if site_sha256 is not None:
+            last_site, at = last_payload(directory, topics.JOURNAL_SITE), clock.now()
+            if row := activation(site_sha256, last_site, getpass.getuser(), "cli", at):
+                journal.append(row, at)
         last_clock = last_payload(directory, topics.JOURNAL_CLOCK.format(collector=name))
         MqttCollector(
             broker,

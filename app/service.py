@@ -73,9 +73,13 @@ def run_parts(
     *,
     collector: str | None = None,
     metrics: CollectorMetrics | None = None,
+    site_sha256: str | None = None,
     told: Callable[[Span], None] = lambda _: None,
 ) -> None:
-    """Runs the parts until `stop` is set or one of them fails; then raises what it failed of."""
+    """Runs the parts until `stop` is set or one of them fails; then raises what it failed of.
+
+    site_sha256: the name of the site's files as `app.site_record.keep` has them, for the journal.
+    """
     state_dir.mkdir(parents=True, exist_ok=True)
     StateDb(state_dir / "state.db").close()  # its tables exist before anybody reads them
 
@@ -87,7 +91,9 @@ def run_parts(
             one.close()
 
     work: dict[str, Callable[[], None]] = {
-        "collector": lambda: run_collector(site, state_dir, clock, stop, collector=collector, metrics=metrics),
+        "collector": lambda: run_collector(
+            site, state_dir, clock, stop, collector=collector, metrics=metrics, site_sha256=site_sha256
+        ),
         "engine": engine,
         "archive": lambda: run_archive(site, state_dir, stop),
         "senders": lambda: run_senders(site, state_dir, clock, stop),

@@ -13,6 +13,7 @@ from contracts.clock import SystemClock
 from ..rule_files import compile_rules, load_rules
 from ..service import PARTS, run_parts
 from ..site_files import load_site
+from ..site_record import keep, site_content
 
 
 def run_command(
@@ -42,4 +43,5 @@ def run_command(
         stop,
         part or PARTS,
         collector=collector,
+        site_sha256=keep(site_content(site, whole.file.library), state),
     )

@@ -1,0 +1,55 @@
+"""The site a system runs is part of its evidence: its files are kept by hash, and a `$site` row says since when.
+
+Promises: two directories with the same files have the same hash; a content file is written once and never changed.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from contracts import topics
+from contracts.ports import RawMessage
+from contracts.records import RECORD_VERSION, Record, decode, encode
+from store.parquet import make_directory, replacing
+
+from .rule_files import TEST_SUFFIX, library_files
+
+READ = ("site.yaml", "registry/*.csv", "rules/*.yaml")
+
+
+def site_content(directory: Path, library: Sequence[str]) -> dict[str, str]:
+    """Every file that decides, by its path: the site's own and the library files it names."""
+    files = {
+        path.relative_to(directory).as_posix(): path.read_text(encoding="utf-8")
+        for pattern in READ
+        for path in sorted(directory.glob(pattern))
+        if not path.name.endswith(TEST_SUFFIX)
+    }
+    shipped = library_files()
+    tables = sorted(shipped[next(iter(shipped))].parent.glob("*.csv"))
+    paths = [*(shipped[name] for name in library), *tables]
+    return files | {f"library/{path.name}": path.read_text(encoding="utf-8") for path in paths}
+
+
+def keep(content: dict[str, str], state_dir: Path) -> str:
+    """Writes the content under its hash, unless it is there, and returns the hash."""
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, indent=1).encode()
+    digest = hashlib.sha256(text).hexdigest()
+    path = state_dir / "sites" / f"{digest}.json"
+    if not path.exists():
+        make_directory(path.parent)
+        with replacing(path) as temporary:
+            temporary.write_bytes(text)
+    return digest
+
+
+def activation(digest: str, last: bytes | None, actor: str, origin: str, at: datetime) -> list[RawMessage]:
+    """The `$site` row to journal; none where `last`, the payload of the last one, names the same site."""
+    if last is not None and decode(last).body["sha256"] == digest:
+        return []
+    record = Record(
+        v=RECORD_VERSION, actor=actor, origin=origin, at=at, action="activate_site", body={"sha256": digest}
+    )
+    return [RawMessage("app", topics.JOURNAL_SITE, encode(record))]
