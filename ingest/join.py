@@ -42,7 +42,9 @@ class RegistryJoin:
         refused = joined.filter(pl.col("reason").is_not_null())
         if len(refused):
             joined = joined.filter(pl.col("reason").is_null())
-        events = self._spoken(messages.lazy(), claims.events.lazy()).collect()
+        # acknowledgements of HJ/T 212-2005 name nobody: the topic says whose they are
+        unnamed = claims.events.lazy().with_columns(_of_topic=pl.col("station").is_null())
+        events = self._spoken(messages.lazy(), unnamed).collect()
         not_its_own = events.filter(pl.col("reason").is_not_null())
         found = pl.concat([_explained(refused, self._time_zone), _explained_events(not_its_own)])
         rejects = pl.concat([claims.rejects, _station_once_a_message(found)]).sort("row", maintain_order=True)
@@ -62,6 +64,8 @@ class RegistryJoin:
         """Claims with their message and its station; `reason` where the payload may not speak for the station."""
         claimed, speaker = pl.col("station"), pl.col("speaker")
         is_own = (claimed == speaker) | (claimed == pl.col("mn"))
+        if "_of_topic" in claims.collect_schema():
+            is_own |= pl.col("_of_topic")
         return claims.join(messages, on="row", how="left", maintain_order="left").with_columns(
             reason=pl.when(pl.col("partition").is_null())
             .then(pl.lit(Reject.UNKNOWN_STATION.value))
@@ -94,6 +98,10 @@ class RegistryJoin:
             )
         # Adding zero makes one zero of the two that floats have.
         value = number * pl.col("multiplier") / pl.col("divisor") + 0.0
+        # what adds up over a period is an amount, not a concentration: unless its unit is sent or it is what the point
+        # is registered for, nobody has said which, and the number is kept as it came
+        is_amount = (pl.col("kind") == "cou") & (pl.col("kind_point") != "cou") & pl.col("raw_unit").is_null()
+        value = pl.when(is_amount).then(number + 0.0).otherwise(value)
         out_of_dates: dict[str, pl.Expr] = {"station": pl.lit(False), "point": pl.lit(False)}
         if self._has_dates:
             day = event_at.dt.convert_time_zone(self._time_zone).dt.date()
@@ -120,7 +128,8 @@ class RegistryJoin:
             claimed=pl.col("station"),
             station=pl.col("speaker"),
             raw_unit_sent=pl.col("raw_unit"),
-            raw_unit=pl.coalesce("raw_unit", "sent_unit"),
+            raw_unit=pl.coalesce("raw_unit", pl.when(~is_amount).then("sent_unit")),
+            unit=pl.when(~is_amount).then("unit"),
             point=pl.when(feeds).then("point"),
         ).collect()
 

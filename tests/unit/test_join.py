@@ -97,6 +97,18 @@ def test_only_the_feeding_kind_and_period_have_a_point():
     assert len(result.rejects) == 0
 
 
+def test_an_amount_over_a_period_has_no_unit_unless_one_is_sent():
+    rows = join({"kind": "cou"}, {"kind": "cou", "raw_unit": "mg/m3"}).readings
+    assert rows.select("value", "unit", "raw_unit").rows() == [(35.2, None, None), (35.2, "mg/m3", "mg/m3")]
+
+
+def test_an_event_that_names_nobody_is_its_topics_stations():
+    event = {"row": 0, "station": None, "event": "ack", "event_at": None, "detail": "{}"}
+    result = join(events=[event])
+    assert result.events["station"].to_list() == ["S1"]
+    assert result.rejects.is_empty()
+
+
 @pytest.mark.parametrize(
     ("claim", "reason", "detail"),
     [
