@@ -4,15 +4,18 @@ import sys
 
 import typer
 
-from .commands import decode, feed_from_csv, replay, rules, run, simulate
+from .commands import decode, demo, feed_from_csv, replay, rules, run, simulate
 from .yaml_lines import SiteErrors
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+ABOUT = "GreenIsland: automatic environmental monitoring. Collects, judges, keeps the evidence, tells people."
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=ABOUT)
 feed = typer.Typer(no_args_is_help=True, help="Feeds: recorded or made messages, as Parquet.")
 rule = typer.Typer(no_args_is_help=True, help="Rules: check them, test them.")
 app.add_typer(feed, name="feed")
 app.add_typer(rule, name="rules")
 
+app.command("demo")(demo.demo_command)
 app.command("run")(run.run_command)
 app.command("decode")(decode.decode_command)
 app.command("simulate")(simulate.simulate)

@@ -1,12 +1,12 @@
 """The engine: journals in, span files and state.db out. The only process that writes decisions.
 
 Promises: a journal row is decided once; a kill at any point leaves state.db and span files that a restart goes on from.
-Does not promise speed of recovery: windows are rebuilt by reading the journal again up to the cursor.
+Recovery goes on from the latest usable checkpoint and reads the journal from there up to the cursor.
 """
 
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -23,12 +23,14 @@ from store.journal_reader import read_after
 from store.spans import span_name, write_span
 from store.state_db import SpanRow, StateDb
 
+from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
 from .collector import journal_directory
 from .pipeline import Pipeline, PipelineState, Span
 from .texts import Texts
 
 BATCH_ROWS = 50_000  # messages read at once; a span is at least one clock row's worth
 POLL_S = 0.1
+CHECKPOINT_EVERY = timedelta(minutes=5)
 
 NOTIFIED = {
     Transition.FIRED,
@@ -91,16 +93,21 @@ class Engine:
         self._feed = JournalFeed(state_dir, site.file.collectors)
         self._texts = Texts(site)
         self._state = PipelineState(SiteClock(site.file.collectors))
+        self._checkpoints = state_dir / "checkpoints"
+        self._made_for = fingerprint(site, rules)
+        self._checkpoint_at = clock.now()
         last = self.db.last_span()
         self._seq = 0 if last is None else last.seq
         self._cursor = 0 if last is None else last.journal_to
 
     def recover(self, progress: Callable[[float], None] = lambda _: None) -> int:
-        """Rebuilds the windows from the journal up to the cursor, deciding again and keeping nothing of it.
+        """Rebuilds the windows: a checkpoint, then the journal up to the cursor, decided again and thrown away.
 
         progress is told the share done, 0 to 1. Returns the number of messages read again.
         """
         at, done = 0, 0
+        if (found := read_checkpoint(self._checkpoints, self._made_for, self._cursor)) is not None:
+            at, self._state = found.journal_to_us, found.state
         while at < self._cursor:
             messages = self._feed.read(at).filter(pl.col("received_at") <= from_us(self._cursor))
             if messages.is_empty():
@@ -156,7 +163,15 @@ class Engine:
             now_us=epoch_us(self.clock.now()),
         )
         self._seq, self._cursor = seq, journal_to
+        if self.clock.now() - self._checkpoint_at >= CHECKPOINT_EVERY:
+            self.checkpoint()
         return span
+
+    def checkpoint(self) -> None:
+        """Writes down what the windows remember, as of the last committed span."""
+        if self._cursor:
+            write_checkpoint(self._checkpoints, self._made_for, self._cursor, self._state)
+        self._checkpoint_at = self.clock.now()
 
     def notifications(self, span: Span) -> list[Notification]:
         """What the span's transitions tell whom; the key says the decision, so a second one can be dropped."""
@@ -218,3 +233,4 @@ def run_engine(engine: Engine, stop: threading.Event, told: Callable[[Span], Non
             stop.wait(POLL_S)
         else:
             told(span)
+    engine.checkpoint()

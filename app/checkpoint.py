@@ -1,0 +1,130 @@
+"""Checkpoints: what the pipeline remembers, as one file, so that recovery need not read the whole journal.
+
+Promises: a state read back decides exactly as the one that was written; a damaged or foreign checkpoint is not used.
+Does not promise to be there: without one, recovery reads the journal from its beginning.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from contracts.frames import MESSAGES
+from rules.alerts import HISTORY, AlertState
+from rules.episodes import Tracked
+from rules.samples import SAMPLES
+from rules.ticks import SiteClock
+from rules.window_store import ROWS, WindowStore
+from rules.windows import WindowState
+from store.parquet import make_directory, unlink_durably
+from store.spans import SpanDamaged, read_span, write_span
+
+from .pipeline import PipelineState
+
+CHECKPOINT_VERSION = 1  # raised when what the pipeline remembers changes its shape: an older one is not used
+KEPT = 2
+SUFFIX = ".checkpoint"
+
+
+class _Rest(msgspec.Struct, frozen=True):
+    """Everything that is not a frame."""
+
+    version: int
+    made_for: str  # fingerprint of the site and rules it was decided by
+    journal_to_us: int
+    clock: SiteClock
+    start_at: datetime | None
+    tick: datetime | None
+    tracked: dict[int, Tracked]
+    frozen_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    journal_to_us: int  # the journal up to here is in the state
+    state: PipelineState
+
+
+def fingerprint(*parts: object) -> str:
+    """Of what a state depends on: site, rules, plan. A state of another one must not be gone on with."""
+    return hashlib.sha256("\x1e".join(map(repr, parts)).encode()).hexdigest()
+
+
+def write_checkpoint(directory: Path, made_for: str, journal_to_us: int, state: PipelineState) -> Path:
+    """Writes the state durably and removes all but the latest checkpoints."""
+    make_directory(directory)
+    windows = state.windows
+    rest = _Rest(
+        version=CHECKPOINT_VERSION,
+        made_for=made_for,
+        journal_to_us=journal_to_us,
+        clock=state.clock,
+        start_at=windows.start_at if windows else None,
+        tick=windows.tick if windows else None,
+        tracked=state.alerts.tracked,
+        frozen_at=state.alerts.frozen_at,
+    )
+    path = directory / f"{journal_to_us:020d}{SUFFIX}"
+    write_span(
+        path,
+        {
+            "rest": pl.DataFrame({"rest": [msgspec.json.encode(rest)]}),
+            "rows": _rows(windows.store if windows else WindowStore()),
+            "waiting": windows.waiting if windows else pl.DataFrame(schema=SAMPLES),
+            "history": _history(state.alerts),
+            "before_clock": pl.DataFrame(schema=MESSAGES) if state.before_clock is None else state.before_clock,
+        },
+    )
+    unlink_durably(sorted(directory.glob(f"*{SUFFIX}"))[:-KEPT])
+    return path
+
+
+def read_checkpoint(directory: Path, made_for: str, at_most_us: int) -> Checkpoint | None:
+    """The latest usable checkpoint not beyond what has been committed; None where there is none."""
+    for path in sorted(directory.glob(f"*{SUFFIX}"), reverse=True):
+        try:
+            frames = read_span(path)
+            rest = msgspec.json.decode(frames["rest"]["rest"][0], type=_Rest)
+        except (SpanDamaged, msgspec.DecodeError):
+            continue  # an older one, or the journal, will do
+        if rest.version != CHECKPOINT_VERSION or rest.made_for != made_for or rest.journal_to_us > at_most_us:
+            continue
+        windows = None
+        if rest.start_at is not None and rest.tick is not None:
+            windows = WindowState(rest.start_at, rest.tick, _store(frames["rows"]), frames["waiting"])
+        alerts = AlertState(rest.tracked, _by_period(frames["history"]), rest.frozen_at)
+        before = frames["before_clock"]
+        state = PipelineState(rest.clock, windows, alerts, None if before.is_empty() else before)
+        return Checkpoint(rest.journal_to_us, state)
+    return None
+
+
+def _rows(store: WindowStore) -> pl.DataFrame:
+    parts = [
+        rows.with_columns(target=pl.lit(target), bucket=pl.lit(bucket, pl.Int64))
+        for target, held in store.buckets.items()
+        for bucket, rows in held.items()
+    ]
+    schema = {**ROWS, "target": pl.String, "bucket": pl.Int64}
+    return pl.concat(parts).select(list(schema)) if parts else pl.DataFrame(schema=schema)
+
+
+def _store(rows: pl.DataFrame) -> WindowStore:
+    store = WindowStore()
+    for (target, bucket), part in rows.partition_by("target", "bucket", include_key=False, as_dict=True).items():
+        store.buckets.setdefault(str(target), {})[int(bucket)] = part  # type: ignore[call-overload]
+    return store
+
+
+def _history(alerts: AlertState) -> pl.DataFrame:
+    parts = [part.with_columns(period=pl.lit(period)) for period, kept in alerts.history.items() for part in kept]
+    schema = {**HISTORY, "period": pl.String}
+    return pl.concat(parts).select(list(schema)) if parts else pl.DataFrame(schema=schema)
+
+
+def _by_period(rows: pl.DataFrame) -> dict[str, list[pl.DataFrame]]:
+    parts = rows.partition_by("period", include_key=False, as_dict=True, maintain_order=True)
+    return {str(period): [part] for (period,), part in parts.items()}
