@@ -32,6 +32,7 @@ JUDGED = pl.Schema(
 )
 
 _EXTRA = 10**THRESHOLD_EXTRA
+FLAT_LINE_VALUES_MIN = 4  # fewer equal values are no line: one alone never moves; project default
 
 
 def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
@@ -48,7 +49,7 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("statistic") == "mean")
         .then("sum")
         .when(pl.col("statistic") == "range")
-        .then((pl.col("high") - pl.col("low")).cast(i128))
+        .then(pl.col("high").cast(i128) - pl.col("low").cast(i128))
         .otherwise(pl.col("present").cast(i128))
     )
     divisor = (
@@ -59,6 +60,8 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
     no_judgement = (
         pl.when(needs_value & pl.col("reason").is_not_null())
         .then("reason")
+        .when((pl.col("statistic") == "range") & (pl.col("n") < FLAT_LINE_VALUES_MIN))
+        .then(pl.lit(NoJudgement.TOO_FEW_VALID))
         .when(~has_limit)
         .then(pl.lit(NoJudgement.NO_LIMIT))
     )
@@ -109,7 +112,11 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
             "reason",
             "level",
             decided_at="tick",
-            value_scaled=pl.when(needs_value & (pl.col("n") == 0)).then(None).otherwise("reported").cast(pl.Int64),
+            # compared exactly; null where the number is too large to be reported
+            value_scaled=pl.when(needs_value & (pl.col("n") == 0))
+            .then(None)
+            .otherwise("reported")
+            .cast(pl.Int64, strict=False),
             valid_n="n",
             expected_n="expected",
         )

@@ -1,0 +1,251 @@
+"""Reads rule test files and binds each test to a site of its own and to the rule file beside it.
+
+Promises: a test that was read makes sense as a whole (points, limits, series, rules and windows fit each other);
+otherwise SiteErrors tells every mistake with file, line, key and what would be right. Runs nothing.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from contracts.civil_time import local, zone
+from contracts.factors import CONVERTED_PREFIX, Factor, standard_factors
+from contracts.site import Limit, Name, Outlet, Pair, Point, Site, SiteFile, Station
+from rules.bindings import RuleProblem
+from rules.plan import compile_plan
+
+from .rule_files import TEST_SUFFIX, Placed, read_rule_file
+from .rule_test_spec import INSTANT_KEYS, LimitRow, RuleTest, RuleTestFile
+from .site_checks import Table, cross_check
+from .yaml_lines import Lines, Loc, SiteError, SiteErrors, read_yaml_with_lines, suggestion, validate
+
+_CLOCK = re.compile(r"\d\d:\d\d(:\d\d)?")
+_TABLES = ("counties", "parks", "enterprises", "outlets", "stations", "points", "limits", "pairs")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What tests stand on: the project's own settings and factors, or a site's."""
+
+    file: SiteFile
+    factors: dict[str, Factor]
+
+
+def own_ground() -> Ground:
+    file = SiteFile(version=1, site="test", name=Name(zh="测试", en="test"), time_zone="Asia/Shanghai")
+    return Ground(file, standard_factors())
+
+
+@dataclass(frozen=True)
+class Case:
+    """A test that makes sense, ready to run."""
+
+    test: RuleTest
+    path: Path  # as shown
+    line_of: Lines
+    number: int
+    site: Site
+    rules: list[Placed]  # under test
+
+    def line(self, *loc: str | int) -> int:
+        return self.line_of(("tests", self.number, *loc))
+
+    def instant(self, text: str) -> datetime:
+        return instant(text, self.test.start_at, self.site.time_zone)
+
+
+@dataclass(frozen=True)
+class CaseFile:
+    path: Path  # as shown
+    rules: list[Placed]  # of the rule file beside it
+    cases: list[Case]
+
+
+def instant(text: str, start_at: datetime, time_zone: str) -> datetime:
+    """`08:00` of the first day, `2026-03-02`, `2026-03-02T08:00`: civil time; or with an offset. Raises ValueError."""
+    first_day = local(start_at, time_zone).date()
+    try:
+        at = datetime.fromisoformat(f"{first_day}T{text}" if _CLOCK.fullmatch(text) else text)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no time; write 08:00, 2026-03-02 or 2026-03-02T08:00") from error
+    return (at if at.utcoffset() is not None else at.replace(tzinfo=zone(time_zone))).astimezone(UTC)
+
+
+def rules_path(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(TEST_SUFFIX) + ".yaml")
+
+
+def read_cases(path: Path, ground: Ground, shown: Path | None = None) -> CaseFile:
+    """The tests of a file, bound to the rule file beside it. Raises SiteErrors with everything that is wrong."""
+    shown = shown or path
+    beside = rules_path(path)
+    if not beside.is_file():
+        raise SiteErrors([SiteError(shown, None, None, f"tests {beside.name}, which is not beside it")])
+    rules = read_rule_file(beside, shown.with_name(beside.name))
+    data, line_of = read_yaml_with_lines(path)
+    parsed, errors = validate(RuleTestFile, data, shown, line_of)
+    if parsed is None:
+        raise SiteErrors(errors)
+    cases: list[Case] = []
+    first: dict[str, int] = {}
+    for number, test in enumerate(parsed.tests):
+        builder = _Builder(test, number, shown, line_of, ground, rules)
+        if (line := first.setdefault(test.name, builder.line("name"))) != builder.line("name"):
+            builder.wrong(("name",), f"{test.name!r} is the name of the test on line {line} already")
+        case = builder.case()
+        errors += builder.errors
+        if case is not None:
+            cases.append(case)
+    if errors:
+        raise SiteErrors(errors)
+    return CaseFile(shown, rules, cases)
+
+
+class _Builder:
+    """One test: its site, its rules, and every mistake in it."""
+
+    def __init__(
+        self, test: RuleTest, number: int, path: Path, line_of: Lines, ground: Ground, rules: list[Placed]
+    ) -> None:
+        self._test, self._number, self._path, self._line_of = test, number, path, line_of
+        self._ground, self._rules = ground, rules
+        self.errors: list[SiteError] = []
+
+    def line(self, *loc: str | int) -> int:
+        return self._line_of(("tests", self._number, *loc))
+
+    def wrong(self, loc: Loc, message: str) -> None:
+        key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in ("tests", self._number, *loc))
+        self.errors.append(SiteError(self._path, self.line(*loc), key.removeprefix("."), message))
+
+    def case(self) -> Case | None:
+        site = self._site()
+        if site is None:
+            return None
+        rules = self._under_test(site)
+        self._check_sources(site)
+        self._check_expected(site, rules)
+        if self.errors:
+            return None
+        return Case(self._test, self._path, self._line_of, self._number, site, rules)
+
+    def _site(self) -> Site | None:
+        test, factors = self._test, self._ground.factors
+        file = self._ground.file
+        if test.time_zone is not None:
+            try:
+                file = SiteFile.model_validate({**file.model_dump(), "time_zone": test.time_zone})
+            except ValueError:
+                self.wrong(("time_zone",), f"{test.time_zone!r} is not a time zone; write one like Asia/Shanghai")
+                return None
+        points = [row.point(factors) for row in test.points]
+        names = list(dict.fromkeys(point.station for point in points))
+        for station in test.outlets:
+            if station not in names:
+                self.wrong(("outlets", station), f"no point is of station {station!r}{suggestion(station, names)}")
+        outlet_of = {name: test.outlets.get(name, f"O-{name}") for name in names}
+        outlets = {
+            outlet: Outlet(
+                outlet=outlet, county="C1", medium=test.medium, name_zh=f"排口{name}", name_en=f"outlet {name}"
+            )
+            for name, outlet in reversed(outlet_of.items())
+        }
+        stations = [
+            Station(station=name, outlet=outlet, name_zh=f"站{name}", name_en=f"station {name}")
+            for name, outlet in outlet_of.items()
+        ]
+        rows: dict[str, list[Any]] = {
+            "outlets": list(outlets.values()),
+            "stations": stations,
+            "points": points,
+            "limits": [self._limit(n, row, points, outlet_of) for n, row in enumerate(test.limits)],
+            "pairs": [Pair(**row.model_dump()) for row in test.pairs],
+        }
+        self._cross_check(rows)
+        if self.errors:
+            return None
+        return Site(file=file, factors=factors, **{name: tuple(its) for name, its in rows.items()})
+
+    def _limit(self, n: int, row: LimitRow, points: list[Point], outlet_of: dict[str, str]) -> Limit:
+        measuring = [point.station for point in points if point.factor == row.factor.removeprefix(CONVERTED_PREFIX)]
+        outlet = row.outlet or outlet_of[(measuring or list(outlet_of))[0]]
+        return Limit(**{**row.model_dump(), "limit_id": row.limit_id or f"L{n + 1}", "outlet": outlet})
+
+    def _cross_check(self, rows: dict[str, list[Any]]) -> None:
+        """The registry's own checks; rows go by number there and by line here."""
+        keys = {"outlets": "outlet", "stations": "station", "limits": "limit_id", "pairs": "pair"}
+        tables = {name: Table(Path("this test") / name, keys.get(name), is_present=name in rows) for name in _TABLES}
+        for name, its in rows.items():
+            seen: set[object] = set()
+            for n, row in enumerate(its):
+                named = (row.station, row.factor) if name == "points" else getattr(row, keys[name])
+                if named in seen:
+                    self.wrong((name, n), f"{' '.join(named) if name == 'points' else named} is there twice")
+                    continue
+                seen.add(named)
+                tables[name].rows[n] = row
+            tables[name].names = {getattr(row, keys[name]) for row in its} if name in keys else set()
+        for error in cross_check(tables, self._ground.factors):
+            column = error.key or ""
+            column = "interval" if column == "interval_s" else column
+            self.wrong((error.path.name, error.line or 0, column), error.message)
+
+    def _under_test(self, site: Site) -> list[Placed]:
+        known = {one.rule.id: one for one in self._rules}
+        for n, name in enumerate(self._test.rules):
+            if name not in known:
+                self.wrong(("rules", n), self._no_rule(name, known))
+        named = [known[name] for name in self._test.rules if name in known]
+        bound, first = [], None
+        for one in named or self._rules:
+            try:
+                compile_plan(site, [one.rule])
+            except RuleProblem as problem:
+                first = first or problem
+                if named or problem.key != "select":
+                    self.wrong(("rules",), f"rule {one.rule.id}: {problem.key}: {problem.message}")
+            else:
+                bound.append(one)
+        if not bound and first is not None and not self.errors:
+            self.wrong(("points",), f"no rule of {rules_path(self._path).name} selects any of these points")
+        return bound
+
+    def _no_rule(self, name: str, known: dict[str, Placed]) -> str:
+        hint = suggestion(name, known) or f"; there are {', '.join(known)}"
+        return f"{name!r} is not a rule of {rules_path(self._path).name}{hint}"
+
+    def _check_sources(self, site: Site) -> None:
+        measured = {(point.station, point.factor) for point in site.points}
+        stations = {station for station, _ in measured}
+        for n, series in enumerate(self._test.series):
+            if (series.station, series.factor) not in measured:
+                there = ", ".join(sorted(factor for station, factor in measured if station == series.station))
+                message = f"{series.factor!r} is not a point of station {series.station!r}"
+                self.wrong(("series", n, "factor"), f"{message}, which measures {there or 'nothing'}")
+        for n, malformed in enumerate(self._test.malformed):
+            if malformed.station not in stations:
+                self.wrong(("malformed", n, "station"), f"no point is of station {malformed.station!r}")
+
+    def _check_expected(self, site: Site, rules: list[Placed]) -> None:
+        expect, bound = self._test.expect, {one.rule.id for one in rules}
+        known = {one.rule.id: one for one in self._rules}
+        if not (expect.verdicts or expect.never or expect.alerts is not None):
+            self.wrong(("expect",), "expects nothing; write verdicts, never or alerts (an empty list means none)")
+        if expect.exactly and not expect.verdicts:
+            self.wrong(("expect", "exactly"), "needs verdicts: it says they are all there are")
+        for part in ("verdicts", "never", "alerts"):
+            for n, row in enumerate(getattr(expect, part) or ()):
+                loc = ("expect", part, n)
+                if row.rule not in known:
+                    self.wrong((*loc, "rule"), self._no_rule(row.rule, known))
+                elif row.rule not in bound and not self.errors:
+                    self.wrong((*loc, "rule"), f"{row.rule!r} is not under test: it selects none of these points")
+                for key in INSTANT_KEYS & row.model_fields_set:
+                    text = getattr(row, key)
+                    try:
+                        if text is not None:
+                            instant(text, self._test.start_at, site.time_zone)
+                    except ValueError as error:
+                        self.wrong((*loc, key), str(error))
