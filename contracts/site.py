@@ -97,6 +97,14 @@ class SiteFile(Strict):
     max_payload_bytes: Annotated[int, Field(ge=64)] = 1_048_576
     validity: tuple[ValidityOverride, ...] = ()
 
+    @field_validator("collectors")
+    @classmethod
+    def _not_a_codec(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = sorted({"json", "hj212"} & set(names))  # gi/clock/json would be a station's topic
+        if wrong or not names:
+            raise ValueError("name at least one collector, and none of them json or hj212")
+        return names
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
@@ -161,6 +169,13 @@ class Station(Dated):
     mn: str | None = None  # HJ 212 equipment number, where it differs from the station's id
     latitude: float | None = None
     longitude: float | None = None
+
+    @field_validator("station")
+    @classmethod
+    def _not_the_clock(cls, name: str) -> str:
+        if name == "clock":  # gi/clock/... is the collectors' branch on the broker
+            raise ValueError("'clock' names the collectors' clocks on the broker; give the station another name")
+        return name
 
 
 class Point(Dated):

@@ -154,6 +154,7 @@ class MqttCollector:
         """
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.setblocking(False)
+        self._wake_write.setblocking(False)
         with self._wake_read, self._wake_write, ThreadPoolExecutor(1, "mqtt-network") as threads:
             network = threads.submit(self._network)
             try:
@@ -240,6 +241,7 @@ class MqttCollector:
             self._settle_all()
             self._ending.wait(delay_s)
         self._disconnect()
+        self.metrics.queue_depth = 0  # what was read too late to be committed is the broker's still
 
     def _connect(self) -> None:
         self._client.drop_out_messages()  # clocks of the old connection: sent again they would follow newer ones
@@ -258,7 +260,7 @@ class MqttCollector:
         """Until the connection or the collector ends."""
         has_more = False  # TLS may hold what the socket no longer shows
         while not self._ending.is_set() and self._client.socket() is not None:
-            due_s = self._publish_clock()
+            due_s = min(self._publish_clock(), 1.0)  # paho looks after the keep-alive only when it is called
             if self._poll(0 if has_more else due_s) or has_more:
                 has_more = self._read_burst()
             self._settle()

@@ -133,22 +133,32 @@ class Journal:
             return ()
         wall_us = epoch_us(wall_at)
         with self._mutex:
-            if self._failure:
-                raise JournalFailure(f"the journal has failed before and takes nothing more: {self._failure}")
             first_us = max(wall_us, self._last_us + 1)
             rows = [
                 (received_us, wall_us, message.source, message.topic, message.payload)
                 for received_us, message in enumerate(messages, first_us)
             ]
-            try:
-                if self._is_full(wall_us):
-                    self._roll()
-                self._commit(rows)
-            except (sqlite3.Error, OSError) as error:
-                self._failure = f"{self._path}: {error}"
-                raise JournalFailure(self._failure) from error
+            self._append(rows, wall_us)
         first_at = EPOCH + timedelta(microseconds=first_us)
         return [first_at + timedelta(microseconds=i) for i in range(len(rows))]
+
+    def append_history(self, messages: Sequence[tuple[datetime, RawMessage]]) -> None:
+        """Makes messages durable under the received_at they bring, which is their wall time too; one transaction.
+
+        For what was received elsewhere or made. Raises ValueError, taking none, unless the instants increase strictly
+        and are later than all in the journal; JournalFailure as `append`.
+        """
+        rows = []
+        with self._mutex:
+            last_us = self._last_us
+            for received_at, message in messages:
+                received_us = epoch_us(received_at)
+                if received_us <= last_us:
+                    raise ValueError(f"{received_at.isoformat()} is not later than what the journal holds before it")
+                rows.append((received_us, received_us, message.source, message.topic, message.payload))
+                last_us = received_us
+            if rows:
+                self._append(rows, rows[0][1])
 
     def close(self) -> None:
         with self._mutex:
@@ -162,6 +172,17 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _append(self, rows: list[Row], wall_us: int) -> None:
+        if self._failure:
+            raise JournalFailure(f"the journal has failed before and takes nothing more: {self._failure}")
+        try:
+            if self._is_full(wall_us):
+                self._roll()
+            self._commit(rows)
+        except (sqlite3.Error, OSError) as error:
+            self._failure = f"{self._path}: {error}"
+            raise JournalFailure(self._failure) from error
 
     def _commit(self, rows: list[Row]) -> None:
         chain = chain_link(self._chain, rows)

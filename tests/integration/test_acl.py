@@ -27,15 +27,14 @@ def broker(tmp_path_factory, require_program):
 
 def heard_by_the_collector(broker, user, topic, **options):
     """The broker's answer to one publication, and whether the collector heard it."""
-    with (
-        Peer(broker.port, "collector-main", "secret", subscribe="gi/#") as collector,
-        Peer(broker.port, user, "secret", **options) as publisher,
-    ):
-        publisher.publish(topic, b"claim")
-        publisher.publish(f"gi/{user}/json", b"mark")  # behind it: once this is here, the other is not coming
-        wait_until(lambda: len(publisher.published) == 2, "both are answered")
-        if user != "clock":
-            wait_until(lambda: (f"gi/{user}/json", b"mark") in collector.heard, "the mark has come")
+    with Peer(broker.port, "collector-main", "secret", subscribe="gi/#") as collector:
+        with Peer(broker.port, user, "secret", **options) as publisher:
+            publisher.publish(topic, b"claim")
+            wait_until(lambda: publisher.published, "an answer")
+        # Mosquitto 2.0.11 cuts an MQTT 5 client off after a refused message: hence another connection.
+        with Peer(broker.port, "S1", "secret") as honest:
+            honest.publish("gi/S1/json", b"behind it")
+            wait_until(lambda: ("gi/S1/json", b"behind it") in collector.heard, "what came behind it")
         return publisher.published[0], (topic, b"claim") in collector.heard
 
 
@@ -61,13 +60,21 @@ def test_not_even_a_station_called_clock_sets_a_clock(broker, topic):
     assert heard_by_the_collector(broker, "clock", topic) == (REFUSED, False)
 
 
+def test_a_message_beyond_the_brokers_size_limit_is_not_heard(broker):
+    with Peer(broker.port, "collector-main", "secret", subscribe="gi/#") as collector:
+        for n in (4_194_305, 4_194_304):
+            with Peer(broker.port, "S1", "secret", protocol=MQTTProtocolVersion.MQTTv311) as station:
+                station.publish_all("gi/S1/json", [b"x" * n])  # MQTT 3 is told that all is well
+        wait_until(lambda: collector.heard, "the one within the limit has come")
+        assert [len(payload) for _, payload in collector.heard] == [4_194_304]
+
+
 def test_a_last_will_is_bound_like_a_publication(broker):
     with Peer(broker.port, "collector-main", "secret", subscribe="gi/#") as collector:
         for will in ("gi/S2/json", "gi/S1/json"):
             with Peer(broker.port, "S1", "secret", will=will) as station:
                 if station.connected == ["Success"]:
                     station.vanish()
-                    wait_until(lambda: len(station.connected) > 1, "it has reconnected")
         wait_until(lambda: ("gi/S1/json", b"will") in collector.heard, "its own will has come")
         assert [topic for topic, _ in collector.heard] == ["gi/S1/json"]
 

@@ -270,3 +270,28 @@ def test_a_writer_killed_at_any_moment_leaves_all_it_reported_and_a_reader_may_w
         assert len(payloads) > reported[-1]
         assert verify_chain(directory) is None
     assert len(segment_paths(directory)) > 2
+
+
+def test_history_keeps_the_received_at_it_brings_and_the_journal_goes_on_behind_it(tmp_path):
+    history = [(NOON - timedelta(minutes=5 - i), message) for i, message in enumerate(messages(5))]
+    with Journal(tmp_path / "main") as journal:
+        journal.append_history(history)
+        journal.append_history([])
+        (live,) = journal.append(messages(1, start=5), NOON - timedelta(hours=1))  # a clock behind the history's end
+    frame = everything(tmp_path / "main")
+    assert frame["received_at"].to_list() == [at for at, _ in history] + [live]
+    assert live == history[-1][0] + timedelta(microseconds=1)
+    assert verify_chain(tmp_path / "main") is None
+
+
+@pytest.mark.parametrize("second", [timedelta(0), timedelta(seconds=-1)])
+def test_history_that_does_not_follow_what_is_there_is_refused_whole(tmp_path, second):
+    with Journal(tmp_path / "main") as journal:
+        journal.append(messages(1), NOON)
+        with pytest.raises(ValueError, match="not later"):
+            journal.append_history([(NOON + second, messages(1)[0])])
+        later = NOON + timedelta(seconds=2)
+        with pytest.raises(ValueError, match="not later"):
+            journal.append_history([(later, messages(1)[0]), (later + second, messages(1)[0])])
+        journal.append_history([(NOON + timedelta(seconds=1), messages(1)[0])])
+    assert everything(tmp_path / "main").height == 2
