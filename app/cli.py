@@ -4,7 +4,8 @@ import sys
 
 import typer
 
-from .commands import decode, demo, feed_from_csv, replay, rules, run, simulate
+from .commands import bench, decode, demo, feed_from_csv, replay, rules, rules_test, run, simulate, status
+from .commands import feed as feeds
 from .yaml_lines import SiteErrors
 
 ABOUT = "GreenIsland: automatic environmental monitoring. Collects, judges, keeps the evidence, tells people."
@@ -20,8 +21,13 @@ app.command("run")(run.run_command)
 app.command("decode")(decode.decode_command)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay_command)
+app.command("status")(status.status_command)
+app.command("bench")(bench.bench_command)
 feed.command("from-csv")(feed_from_csv.feed_from_csv)
+feed.command("record")(feeds.record_command)
+feed.command("play")(feeds.play_command)
 rule.command("check")(rules.check_command)
+rule.command("test")(rules_test.rules_test_command)
 
 
 def main() -> None:

@@ -1,0 +1,11 @@
+"""What `greenisland bench` measures: one file a case, named here. docs/guide/bench.md says how to add one."""
+
+from . import decode, journal, replay, rules
+from .harness import Case
+
+CASES: dict[str, Case] = {
+    "decode": decode.measure,
+    "journal": journal.measure,
+    "rules": rules.measure,
+    "replay": replay.measure,
+}

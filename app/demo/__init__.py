@@ -1,0 +1,1 @@
+"""`greenisland demo`: a whole centre on one machine. Simulated stations, an embedded broker, the real pipeline."""

@@ -1,0 +1,92 @@
+"""What the demo's screen and summary say, beside the texts of the catalogue."""
+
+from contracts.catalogue import Language
+
+WORDS: dict[str, dict[Language, str]] = {
+    "simulated_time": {"zh": "模拟时间", "en": "simulated time"},
+    "faster": {"zh": "{speed:g} 倍速", "en": "{speed:g} x real time"},
+    "live_for": {"zh": "实时运行 {elapsed}", "en": "live for {elapsed}"},
+    "live_of": {"zh": "实时运行 {elapsed} / {whole}", "en": "live for {elapsed} of {whole}"},
+    "messages_s": {"zh": "{n:.0f} 报文/秒", "en": "{n:.0f} messages/s"},
+    "readings_s": {"zh": "{n:.0f} 读数/秒", "en": "{n:.0f} readings/s"},
+    "rejected": {"zh": "拒收 {n}", "en": "{n} rejected"},
+    "decided_to": {"zh": "已判至 {at}", "en": "decided up to {at}"},
+    "station": {"zh": "站点", "en": "station"},
+    "medium": {"zh": "介质", "en": "medium"},
+    "age": {"zh": "数据时延", "en": "data age"},
+    "worst": {"zh": "最高值占限值", "en": "worst, % of limit"},
+    "state": {"zh": "状态", "en": "state"},
+    "no_data": {"zh": "无数据", "en": "no data"},
+    "no_alert": {"zh": "无告警", "en": "no alert"},
+    "more_stations": {"zh": "另有 {n} 个站点", "en": "and {n} more stations"},
+    "exceedances": {"zh": "未恢复的超限告警", "en": "Open exceedances"},
+    "no_exceedances": {"zh": "当前没有未恢复的超限告警", "en": "none open"},
+    "more": {"zh": "另有 {n} 条", "en": "and {n} more"},
+    "alerts": {"zh": "最近告警", "en": "Last alerts"},
+    "none_yet": {"zh": "暂无", "en": "none yet"},
+    "limit": {"zh": "限值 {limit}", "en": "limit {limit}"},
+    "since": {"zh": "自 {at} 起", "en": "since {at}"},
+    "peak": {"zh": "最高 {value} {unit}", "en": "peak {value} {unit}"},
+    "plain": {
+        "zh": "模拟时间 {at}:{messages:.0f} 报文/秒,{readings:.0f} 读数/秒,未恢复告警 {alerts} 条,"
+        "无数据站点 {silent} 个",
+        "en": "simulated time {at}: {messages:.0f} messages/s, {readings:.0f} readings/s, {alerts} alerts open,"
+        " {silent} stations without data",
+    },
+    "quit": {"zh": "Ctrl-C 结束;站点与数据均为模拟", "en": "Ctrl-C ends it. Plants and data are simulated."},
+    "history": {"zh": "判定 24 小时历史数据", "en": "24 h of history"},
+    "site": {"zh": "站点目录", "en": "site"},
+    "stopped_early": {
+        "zh": "在历史数据判定完成之前停止",
+        "en": "Stopped before the history was worked off",
+    },
+    "summary_history": {
+        "zh": "历史:{messages} 条报文、{readings} 个读数,{seconds:.1f} 秒判定完毕",
+        "en": "History: {messages} messages, {readings} readings, decided in {seconds:.1f} s",
+    },
+    "summary_live": {
+        "zh": "实时:{seconds:.1f} 秒(模拟时间 {from_at} 至 {to_at})",
+        "en": "Live: {seconds:.1f} s, simulated time {from_at} to {to_at}",
+    },
+    "summary_counts": {
+        "zh": "发出 {published} 条报文,判定 {messages} 条,共 {readings} 个读数:"
+        "每秒 {messages_s:.1f} 条报文、{readings_s:.1f} 个读数",
+        "en": "{published} messages published, {messages} decided with {readings} readings:"
+        " {messages_s:.1f} messages/s, {readings_s:.1f} readings/s",
+    },
+    "summary_rejects": {"zh": "拒收:{reasons}", "en": "Rejected: {reasons}"},
+    "none": {"zh": "无", "en": "none"},
+    "summary_alerts": {"zh": "实时阶段的告警", "en": "Alerts while live"},
+    "raised": {"zh": "发生", "en": "raised"},
+    "resolved": {"zh": "恢复", "en": "resolved"},
+    "withdrawn": {"zh": "撤回", "en": "withdrawn"},
+    "kept": {"zh": "日志与判定结果保存在 {path}", "en": "Journal and decisions are kept in {path}"},
+}
+
+MEDIUM: dict[str, dict[Language, str]] = {
+    "flue_gas": {"zh": "烟气", "en": "flue gas"},
+    "voc_stack": {"zh": "VOCs 排气", "en": "VOC stack"},
+    "waste_water": {"zh": "废水", "en": "waste water"},
+    "surface_water": {"zh": "地表水", "en": "river"},
+    "ambient_air": {"zh": "环境空气", "en": "air"},
+    "power": {"zh": "用电", "en": "power"},
+    "energy": {"zh": "电能", "en": "energy"},
+}
+
+INCIDENT: dict[str, dict[Language, str]] = {
+    "exceedance": {"zh": "超过限值", "en": "limit exceeded"},
+    "early_warning": {"zh": "预警(接近或短时高于限值)", "en": "early warning (near or briefly above a limit)"},
+    "stuck": {"zh": "分析仪数值不变", "en": "analyser stuck"},
+    "dropout": {"zh": "站点无数据,之后补传", "en": "station silent, data sent again later"},
+    "malformed": {"zh": "报文无法解析", "en": "malformed messages"},
+    "treatment_off": {"zh": "生产时治理设施未运行", "en": "treatment off while producing"},
+}
+
+# A grade is read from its mark and its word; the colour only repeats it.
+MARK = {"red": "!!!", "orange": "!!", "yellow": "!"}
+
+
+def language_of(environment: dict[str, str]) -> Language:
+    """zh where the locale says so, else en; the first of LC_ALL, LC_MESSAGES, LANG that is set decides."""
+    named = next((environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), "")
+    return "zh" if named.lower().startswith("zh") else "en"
