@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfoNotFoundError
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from .civil_time import zone
-from .durations import parse_duration
+from .durations import format_duration, parse_duration
 from .factors import Factor
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+RAW_MESSAGES_KEPT_MIN = timedelta(days=1826)  # 生态环境监测条例 (Order 820) Art. 26: at least five years
 Medium = Literal["flue_gas", "voc_stack", "waste_water", "surface_water", "ambient_air", "power", "energy"]
 
 
@@ -37,6 +38,7 @@ class Broker(Strict):
     username: str | None = None
     password_file: str | None = None  # a file, never a value: secrets stay out of the site's directory
     ca_file: str | None = None  # set: TLS, verified against this certificate authority
+    protocol: Literal["5", "3.1.1"] = "5"  # 3.1.1 knows no Receive Maximum: the broker alone bounds what is in flight
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 1000  # unacknowledged messages in flight
     keep_alive_s: Annotated[int, Field(ge=5, le=3600)] = 30
 
@@ -95,6 +97,7 @@ class SiteFile(Strict):
     max_future_s: Annotated[int, Field(ge=0)] = 300  # an event further ahead of its receipt is a reject
     max_age: Duration = timedelta(days=400)  # an event older than this at its receipt is a reject
     max_payload_bytes: Annotated[int, Field(ge=64)] = 1_048_576
+    raw_messages_kept: Duration = RAW_MESSAGES_KEPT_MIN  # as they came in; then only their chain's end
     validity: tuple[ValidityOverride, ...] = ()
 
     @field_validator("collectors")
@@ -104,6 +107,16 @@ class SiteFile(Strict):
         if wrong or not names:
             raise ValueError("name at least one collector, and none of them json or hj212")
         return names
+
+    @field_validator("raw_messages_kept")
+    @classmethod
+    def _five_years(cls, kept: timedelta) -> timedelta:
+        if kept < RAW_MESSAGES_KEPT_MIN:
+            raise ValueError(
+                f"{format_duration(kept)} is too short: 生态环境监测条例 Art. 26 (State Council Order 820) has raw"
+                f" records kept at least five years; write {format_duration(RAW_MESSAGES_KEPT_MIN)} or more"
+            )
+        return kept
 
     @field_validator("time_zone")
     @classmethod

@@ -63,6 +63,7 @@ class CollectorMetrics:
     sessions_lost: int = 0  # reconnected, and the broker no longer knew us: what it had queued is gone
     refusals: int = 0  # connections and subscriptions the broker refused
     connected: bool = False
+    subscribed: bool = False  # the broker has taken our subscriptions on this connection
     last_commit_at: datetime | None = None
 
     @property
@@ -245,6 +246,9 @@ class MqttCollector:
 
     def _connect(self) -> None:
         self._client.drop_out_messages()  # clocks of the old connection: sent again they would follow newer ones
+        if self._broker.protocol == "3.1.1":  # the session's persistence is the client's clean_session
+            self._client.connect(self._broker.host, self._broker.port, keepalive=self._broker.keep_alive_s)
+            return
         properties = Properties(PacketTypes.CONNECT)
         properties.SessionExpiryInterval = SESSION_EXPIRY_S
         properties.ReceiveMaximum = self._broker.receive_maximum
@@ -389,11 +393,14 @@ class MqttCollector:
         if self.metrics.reconnects and not flags.session_present:
             self.metrics.sessions_lost += 1
             log.error("the broker has forgotten this collector's session; what it had queued is lost")
-        options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-        client.subscribe([(topic, options) for topic in (*topics.SUBSCRIPTIONS, self._clock_topic)])
+        how: SubscribeOptions | int = 1
+        if self._broker.protocol == "5":
+            how = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+        client.subscribe([(topic, how) for topic in (*topics.SUBSCRIPTIONS, self._clock_topic)])
         log.info("connected to %s:%d", self._broker.host, self._broker.port)
 
     def _on_subscribe(self, _client, _userdata, _mid, reasons, _properties) -> None:
+        self.metrics.subscribed = not any(reason.is_failure for reason in reasons)
         for reason in reasons:
             if reason.is_failure:
                 self.metrics.refusals += 1
@@ -408,16 +415,26 @@ class MqttCollector:
         self._farewell = True
 
     def _on_disconnect(self, _client, _userdata, _flags, reason, _properties) -> None:
-        self.metrics.connected = False
+        self.metrics.connected = self.metrics.subscribed = False
         if not self._ending.is_set():
             log.warning("connection lost: %s", reason)
 
     def _make_client(self, client_id: str, password: str | None) -> mqtt.Client:
-        client = _Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True)
+        if self._broker.protocol == "5":
+            client = _Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True)
+        else:
+            client = mqtt.Client(
+                CallbackAPIVersion.VERSION2,
+                client_id=client_id,
+                protocol=mqtt.MQTTv311,
+                clean_session=False,
+                manual_ack=True,
+            )
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_message = self._on_subscribe, self._on_message
         client.on_publish, client.on_unsubscribe = self._on_publish, self._on_unsubscribe
-        client.take = self._take
+        if isinstance(client, _Client):
+            client.take = self._take
         # With this set, paho queues what it sends and leaves the sending to our loop_write.
         client.on_socket_register_write = lambda _client, _userdata, _socket: None
         if self._broker.username is not None:

@@ -20,13 +20,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from contracts.catalogue import Language
 from contracts.clock import ScaledClock
 from contracts.site import Broker, Site
+from ingest.mqtt import CollectorMetrics
 from rules.spec import Rule
 from simulators.simulate import LiveSimulator
 
+from ..collector import run_collector
 from ..service import run_archive, run_parts
 from .board import Board
 from .broker import HOST, EmbeddedBroker
-from .collector import run_collector
 from .history import LENGTH, live_start, write_history
 from .stations import Published, run_stations
 from .summary import summary_of
@@ -138,7 +139,7 @@ def demo_site(site: Site, port: int) -> Site:
     """The site on the embedded broker, with one collector, and telling nobody outside."""
     file = site.file.model_copy(
         update={
-            "broker": Broker(host=HOST, port=port),
+            "broker": Broker(host=HOST, port=port, protocol="3.1.1"),  # all the embedded broker knows
             "collectors": site.file.collectors[:1],
             "clock_every": CLOCK_EVERY,
             "influxdb": None,
@@ -216,8 +217,8 @@ class _Run:
 
     def live(self) -> None:
         """Everybody is connected before the clock starts: at this speed a second's delay would look like silence."""
-        site, state_dir, listening = self.site, self.state_dir, threading.Event()
-        self.parts.start("collector", lambda: run_collector(site, state_dir, self.clock, self.parts_end, listening))
+        site, state_dir, taken = self.site, self.state_dir, CollectorMetrics()
+        self.parts.start("collector", lambda: run_collector(site, state_dir, self.clock, self.parts_end, metrics=taken))
         self.parts.start("archive", lambda: run_archive(site, state_dir, self.parts_end))
         stations = self.parts.start(
             "stations",
@@ -231,7 +232,7 @@ class _Run:
                 self.published,
             ),
         )
-        while self._goes_on() and not (listening.is_set() and self.published.ready.is_set()):
+        while self._goes_on() and not (taken.subscribed and self.published.ready.is_set()):
             self.stop.wait(0.01)
         self.board.forget_rates()
         self.clock.start()

@@ -140,6 +140,16 @@ def test_a_message_is_journalled_once_and_acknowledged_only_after_its_commit(bro
     assert verify_chain(directory) is None
 
 
+def test_a_session_of_mqtt_3_1_1_is_kept_over_a_restart_of_the_collector(broker, directory):
+    with Journal(directory) as journal:
+        with Running(broker, journal, protocol="3.1.1") as first:
+            wait_until(lambda: first.metrics.subscribed, "subscribed")
+        with Peer(broker.port, "S1", "s") as station:
+            station.publish_all(TOPIC, [b"while away"])
+        with Running(broker, journal, protocol="3.1.1"):
+            wait_until(lambda: journalled(directory), "what was queued while nobody listened")
+
+
 def test_a_failed_journal_ends_the_collector_and_the_broker_keeps_what_was_not_committed(broker, directory):
     establish_session(broker, directory)
     before = len(journalled(directory, "$clock/main"))
