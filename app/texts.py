@@ -17,7 +17,7 @@ from contracts.catalogue import (
     Language,
 )
 from contracts.civil_time import local
-from contracts.factors import CONVERTED_PREFIX
+from contracts.factors import CONVERTED_PREFIX, TREATMENT_OFF
 from contracts.site import Limit, Site
 
 PH = "w01001"
@@ -29,6 +29,7 @@ class Texts:
         self._stations = {station.station: station for station in site.stations}
         self._outlets = {outlet.outlet: outlet for outlet in site.outlets}
         self._enterprises = {enterprise.enterprise: enterprise for enterprise in site.enterprises}
+        self._pairs = {f"{TREATMENT_OFF}:{pair.pair}": pair for pair in site.pairs}
         self._limits = {limit.limit_id: limit for limit in site.limits}
 
     def place(self, station: str, language: Language) -> str:
@@ -42,6 +43,9 @@ class Texts:
         return ("" if language == "zh" else " ").join(parts) + number
 
     def factor(self, code: str, language: Language) -> str:
+        if code in self._pairs:
+            pair = self._pairs[code]
+            return pair.name_zh if language == "zh" else pair.name_en
         base = self._site.factors.get(code.removeprefix(CONVERTED_PREFIX))
         if base is None:
             return code
@@ -54,6 +58,9 @@ class Texts:
         """One line in plain words: who, what, value against limit with its basis, since when."""
         limit = self._limits.get(str(episode["limit_id"])) if episode["limit_id"] else None
         value = _number(episode["peak_scaled"], episode["decimals"])
+        limit_text = _number(episode["limit_scaled"], episode["decimals"])
+        if value == limit_text and episode["peak_scaled"] != episode["limit_scaled"]:  # they differ further down
+            value = _number(episode["peak_scaled"], episode["decimals"], in_full=True)
         code = self._code(episode, limit)
         words = {
             "place": self.place(str(episode["station"]), language),
@@ -61,7 +68,7 @@ class Texts:
             "period": PERIOD[str(episode["period"])][language] + self._converted(episode, language),
             "value": value,
             "unit": episode["unit"],
-            "limit": _number(episode["limit_scaled"], episode["decimals"]),
+            "limit": limit_text,
             "basis": BASIS[limit.basis][language] if limit else "",
             "sense": SENSE["above" if limit is None or limit.comparator in ("<=", "<") else "below"][language],
             "times": self._times(episode, limit, language),
@@ -103,11 +110,11 @@ class Texts:
         return TIMES[language].format(times=times) if times > 0 else ""
 
 
-def _number(scaled: object, decimals: object) -> str:
-    """A scaled integer as people write it: at most four decimals, no trailing zeros."""
+def _number(scaled: object, decimals: object, *, in_full: bool = False) -> str:
+    """A scaled integer as people write it: at most four decimals (or all of them), no trailing zeros."""
     if scaled is None:
         return "-"
     value = Decimal(int(str(scaled))).scaleb(-int(str(decimals)))
-    places = 4 if abs(value) < 1 else 3 if abs(value) < 10 else 2
+    places = int(str(decimals)) if in_full else 4 if abs(value) < 1 else 3 if abs(value) < 10 else 2
     text = f"{value:.{places}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -39,8 +39,8 @@ ALERT: dict[str, dict[Language, str]] = {
         "en": "{place}: {factor} has not moved for a whole window, to be verified",
     },
     "treatment_off": {
-        "zh": "{place} 生产设施运行而治理设施未运行,待核实",
-        "en": "{place}: production runs while its treatment does not, to be verified",
+        "zh": "{place} 生产设施运行而治理设施未运行({factor}),待核实",
+        "en": "{place}: production runs while its treatment does not ({factor}), to be verified",
     },
     "rejects": {
         "zh": "{place} 每分钟拒收报文{value}条,请检查数采仪与协议",
