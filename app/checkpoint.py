@@ -24,7 +24,7 @@ from store.spans import SpanDamaged, read_span, write_span
 
 from .pipeline import PipelineState
 
-CHECKPOINT_VERSION = 1  # raised when what the pipeline remembers changes its shape: an older one is not used
+CHECKPOINT_VERSION = 2  # raised when what the pipeline remembers changes its shape: an older one is not used
 KEPT = 2
 SUFFIX = ".checkpoint"
 
@@ -73,6 +73,7 @@ def write_checkpoint(directory: Path, made_for: str, journal_to_us: int, state: 
         {
             "rest": pl.DataFrame({"rest": [msgspec.json.encode(rest)]}),
             "rows": _rows(windows.store if windows else WindowStore()),
+            "packed": _packed(windows.store if windows else WindowStore()),
             "waiting": windows.waiting if windows else pl.DataFrame(schema=SAMPLES),
             "history": _history(state.alerts),
             "before_clock": pl.DataFrame(schema=MESSAGES) if state.before_clock is None else state.before_clock,
@@ -94,7 +95,7 @@ def read_checkpoint(directory: Path, made_for: str, at_most_us: int) -> Checkpoi
             continue
         windows = None
         if rest.start_at is not None and rest.tick is not None:
-            windows = WindowState(rest.start_at, rest.tick, _store(frames["rows"]), frames["waiting"])
+            windows = WindowState(rest.start_at, rest.tick, _store(frames["rows"], frames["packed"]), frames["waiting"])
         alerts = AlertState(rest.tracked, _by_period(frames["history"]), rest.frozen_at)
         before = frames["before_clock"]
         state = PipelineState(rest.clock, windows, alerts, None if before.is_empty() else before)
@@ -112,10 +113,17 @@ def _rows(store: WindowStore) -> pl.DataFrame:
     return pl.concat(parts).select(list(schema)) if parts else pl.DataFrame(schema=schema)
 
 
-def _store(rows: pl.DataFrame) -> WindowStore:
+def _packed(store: WindowStore) -> pl.DataFrame:
+    parts = [(target, bucket, packed) for target, held in store.packed.items() for bucket, packed in held.items()]
+    return pl.DataFrame(parts, schema={"target": pl.String, "bucket": pl.Int64, "packed": pl.Binary}, orient="row")
+
+
+def _store(rows: pl.DataFrame, packed: pl.DataFrame) -> WindowStore:
     store = WindowStore()
     for (target, bucket), part in rows.partition_by("target", "bucket", include_key=False, as_dict=True).items():
         store.buckets.setdefault(str(target), {})[int(bucket)] = part  # type: ignore[call-overload]
+    for target, bucket, one in packed.iter_rows():
+        store.packed.setdefault(target, {})[bucket] = one
     return store
 
 

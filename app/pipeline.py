@@ -19,7 +19,7 @@ from rules.plan import Plan, compile_plan
 from rules.samples import samples_of
 from rules.spec import Rule
 from rules.ticks import TICK, SiteClock, stamp
-from rules.windows import WindowState, advance, start
+from rules.windows import WindowState, advance, latest_at, start
 
 
 @dataclass
@@ -77,8 +77,8 @@ class Pipeline:
         if state.windows is None:
             return None
         ended_at = state.windows.tick + TICK
-        last = [ended_at, *([state.windows.waiting["at"].max()] if not state.windows.waiting.is_empty() else [])]
-        far = next_boundary(max(last), "year", self.plan.zone) + max(self.plan.hold.values()) + timedelta(minutes=1)
+        last_at = max(ended_at, latest_at(state.windows) or ended_at)
+        far = next_boundary(last_at, "year", self.plan.zone) + max(self.plan.hold.values()) + timedelta(minutes=1)
         nothing = (empty(READINGS), empty(REJECTS), empty(EVENTS), None)
         return self._decide(state, state.windows.tick, far, ended_at, *nothing)
 

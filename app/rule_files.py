@@ -7,12 +7,13 @@ from pathlib import Path
 
 from contracts.site import Site
 from rules.bindings import RuleProblem
-from rules.plan import Plan, compile_plan
+from rules.plan import Plan, compile_plan, idle
 from rules.spec import Rule, RuleFile
 
 from .yaml_lines import SiteError, SiteErrors, read_yaml_with_lines, suggestion, validate
 
 TEST_SUFFIX = ".test.yaml"
+LIBRARY = Path("rules/library")  # how the shipped files are shown, wherever they are installed
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,11 @@ class Placed:
     line: int
 
 
-def library_files() -> dict[str, Path]:
-    """name -> path of every rule file the project ships."""
-    with as_file(files("rules") / "library") as folder:
-        return {path.stem: path for path in sorted(folder.glob("*.yaml")) if not path.name.endswith(TEST_SUFFIX)}
+def library_files(library: Path | None = None) -> dict[str, Path]:
+    """name -> path of every rule file the project ships; or of those in a folder where they were kept."""
+    with as_file(files("rules") / "library") as shipped:
+        found = sorted((library or shipped).glob("*.yaml"))
+        return {path.stem: path for path in found if not path.name.endswith(TEST_SUFFIX)}
 
 
 def read_rule_file(path: Path, shown: Path | None = None) -> list[Placed]:
@@ -39,15 +41,18 @@ def read_rule_file(path: Path, shown: Path | None = None) -> list[Placed]:
     return [Placed(rule, shown or path, line_of(("rules", n))) for n, rule in enumerate(parsed.rules)]
 
 
-def load_rules(directory: Path, site: Site) -> list[Placed]:
-    """Every rule that applies to the site. Raises SiteErrors, all of them."""
-    shipped, errors, placed = library_files(), [], []
+def load_rules(directory: Path, site: Site, library: Path | None = None) -> list[Placed]:
+    """Every rule that applies to the site. Raises SiteErrors, all of them.
+
+    library: the folder of the library's files; the shipped one, if none is given.
+    """
+    shipped, errors, placed = library_files(library), [], []
     for name in site.file.library:
         if name not in shipped:
             message = f"{name!r} is not a rule file of the library{suggestion(name, list(shipped))}"
             errors.append(SiteError(directory / "site.yaml", 1, "library", message))
             continue
-        placed += read_rule_file(shipped[name], Path("rules/library") / f"{name}.yaml")
+        placed += read_rule_file(shipped[name], LIBRARY / f"{name}.yaml")
     for path in sorted((directory / "rules").glob("*.yaml")):
         if path.name.endswith(TEST_SUFFIX):
             continue
@@ -61,10 +66,17 @@ def load_rules(directory: Path, site: Site) -> list[Placed]:
 
 
 def compile_rules(site: Site, placed: Sequence[Placed]) -> Plan:
-    """The plan, or SiteErrors pointing at the rule that cannot be bound."""
+    """The plan, or SiteErrors pointing at the rules of the site's own that are bound to nothing."""
     try:
-        return compile_plan(site, [one.rule for one in placed])
+        plan = compile_plan(site, [one.rule for one in placed])
     except RuleProblem as problem:
-        where = [one for one in placed if one.rule.id == problem.rule][-1]
-        key = f"{problem.rule}: {problem.key}"
-        raise SiteErrors([SiteError(where.path, where.line, key, problem.message)]) from problem
+        raise SiteErrors([_placed_error(problem, placed)]) from problem
+    own = [one for one in placed if one.path.parent != LIBRARY]
+    if problems := idle(plan, [one.rule for one in own]):
+        raise SiteErrors([_placed_error(problem, placed) for problem in problems])
+    return plan
+
+
+def _placed_error(problem: RuleProblem, placed: Sequence[Placed]) -> SiteError:
+    where = [one for one in placed if one.rule.id == problem.rule][-1]
+    return SiteError(where.path, where.line, f"{problem.rule}: {problem.key}", problem.message)

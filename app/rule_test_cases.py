@@ -13,8 +13,7 @@ from typing import Any
 from contracts.civil_time import local, zone
 from contracts.factors import CONVERTED_PREFIX, Factor, standard_factors
 from contracts.site import Limit, Name, Outlet, Pair, Point, Site, SiteFile, Station
-from rules.bindings import RuleProblem
-from rules.plan import compile_plan
+from rules.plan import compile_plan, idle
 
 from .rule_files import TEST_SUFFIX, Placed, read_rule_file
 from .rule_test_spec import INSTANT_KEYS, LimitRow, RuleTest, RuleTestFile
@@ -198,17 +197,14 @@ class _Builder:
             if name not in known:
                 self.wrong(("rules", n), self._no_rule(name, known))
         named = [known[name] for name in self._test.rules if name in known]
-        bound, first = [], None
+        bound = []
         for one in named or self._rules:
-            try:
-                compile_plan(site, [one.rule])
-            except RuleProblem as problem:
-                first = first or problem
-                if named or problem.key != "select":
-                    self.wrong(("rules",), f"rule {one.rule.id}: {problem.key}: {problem.message}")
-            else:
+            problems = idle(compile_plan(site, [one.rule]), [one.rule])
+            if not problems:
                 bound.append(one)
-        if not bound and first is not None and not self.errors:
+            elif named:
+                self.wrong(("rules",), f"rule {one.rule.id}: {problems[0].key}: {problems[0].message}")
+        if not bound and not self.errors:
             self.wrong(("points",), f"no rule of {rules_path(self._path).name} selects any of these points")
         return bound
 

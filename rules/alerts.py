@@ -15,7 +15,8 @@ from contracts.frames import INSTANT
 from contracts.reasons import Alert, Transition
 
 from .episodes import Episode, Tracked, Window, changes, episode_id, fold
-from .plan import PERIODS, Plan
+from .plan import Plan
+from .windows import forgotten_before
 
 HISTORY = pl.Schema(
     {
@@ -75,18 +76,26 @@ def update(plan: Plan, state: AlertState, judged: pl.DataFrame, to: datetime) ->
     ):
         state.history.setdefault(str(period), []).append(part)
 
-    stirred = rows.filter(pl.col("level").is_not_null() | ~pl.col("on_time"))["binding"].unique().to_list()
-    wanted = pl.Series("binding", sorted({*stirred, *state.tracked}), dtype=pl.UInt32)
+    late = rows.filter(~pl.col("on_time"))["binding"].unique()
+    stirred = rows.filter(pl.col("level").is_not_null())["binding"].unique()
+    # a late window may join what was beyond a limit before it; where nothing ever was, nothing can begin
+    stirred = {*stirred, *state.tracked, *(_ever_beyond(state, late) if len(late) else ())}
+    wanted = pl.Series("binding", sorted(stirred), dtype=pl.UInt32)
     busy = rows.join(wanted.to_frame(), on="binding", how="semi").sort("binding", "decided_at", "window_at", "revision")
+    pasts = _pasts(state, late.filter(late.is_in(wanted.implode())))
     made: list[AlertChange] = []
     for binding, group in groupby(busy.iter_rows(named=True), key=lambda row: row["binding"]):
-        made += _subject(plan, state, binding, list(group))
+        made += _subject(plan, state, binding, list(group), pasts.get(binding))
     _freeze(plan, state, to)
     return sorted(made, key=lambda change: (change.tick, change.binding))
 
 
-def _subject(plan: Plan, state: AlertState, binding: int, rows: list[dict[str, Any]]) -> list[AlertChange]:
+def _subject(
+    plan: Plan, state: AlertState, binding: int, rows: list[dict[str, Any]], past: pl.DataFrame | None
+) -> list[AlertChange]:
+    """past: the binding's history, where some of the rows are late."""
     about = _about(plan, binding)
+    known = [] if past is None else past.sort("window_at", "revision").rows(named=True)
     tracked = state.tracked.setdefault(binding, Tracked())
     made = []
     for tick, at_tick in groupby(rows, key=lambda row: row["decided_at"]):
@@ -94,7 +103,7 @@ def _subject(plan: Plan, state: AlertState, binding: int, rows: list[dict[str, A
         late = not all(row["on_time"] for row in new)
         if late:
             before = tracked.episodes()
-            windows = _windows(state, about["period"], binding, tracked.frozen_to, tick)
+            windows = _latest(known, tracked.frozen_to, tick)
             tracked.machine, tracked.ended = fold(tracked.frozen, windows, about["pending_s"], about["recovery_s"])
             found = changes(before, tracked.episodes(), late)
         else:  # what ended before stays as it is
@@ -124,16 +133,32 @@ def _window(row: dict[str, Any]) -> Window:
     )
 
 
-def _windows(
-    state: AlertState, period: str, binding: int, from_at: datetime | None, known_by: datetime
-) -> list[Window]:
-    """The subject's latest verdicts as they stood at a tick, in event time."""
-    mine = pl.col("binding") == binding
-    rows = pl.concat([part.filter(mine & (pl.col("decided_at") <= known_by)) for part in state.history[period]])
-    if from_at is not None:
-        rows = rows.filter(pl.col("window_at") >= from_at)
-    rows = rows.sort("window_at", "revision").unique("window_at", keep="last", maintain_order=True)
-    return [_window(row) for row in rows.iter_rows(named=True)]
+def _ever_beyond(state: AlertState, bindings: pl.Series) -> list[int]:
+    """Those of the bindings that had any level in a verdict not yet forgotten."""
+    parts = [part for parts in state.history.values() for part in parts]
+    beyond = [part.filter(pl.col("level").is_not_null())["binding"] for part in parts]
+    found = pl.concat(beyond) if beyond else bindings.clear()
+    return found.filter(found.is_in(bindings.implode())).unique().to_list()
+
+
+def _pasts(state: AlertState, bindings: pl.Series) -> dict[int, pl.DataFrame]:
+    """The verdicts not yet forgotten, by binding."""
+    if bindings.is_empty():
+        return {}
+    wanted = bindings.to_frame("binding")
+    for period, parts in state.history.items():
+        state.history[period] = [pl.concat(parts)]
+    mine = pl.concat([parts[0].join(wanted, on="binding", how="semi") for parts in state.history.values()])
+    return {int(key[0]): rows for key, rows in mine.partition_by("binding", as_dict=True).items()}  # type: ignore[call-overload]
+
+
+def _latest(past: list[dict[str, Any]], from_at: datetime | None, known_by: datetime) -> list[Window]:
+    """Of each window the latest verdict as it stood at a tick, in event time. past: by window and revision."""
+    held: dict[datetime, dict[str, Any]] = {}
+    for row in past:
+        if row["decided_at"] <= known_by and (from_at is None or row["window_at"] >= from_at):
+            held[row["window_at"]] = row
+    return [_window(row) for row in held.values()]
 
 
 def _freeze(plan: Plan, state: AlertState, to: datetime) -> None:
@@ -141,28 +166,23 @@ def _freeze(plan: Plan, state: AlertState, to: datetime) -> None:
     if state.frozen_at is not None and to - state.frozen_at < _FREEZE_EVERY:
         return
     state.frozen_at = to
-    for binding in list(state.tracked):
+    pasts = _pasts(state, pl.Series("binding", sorted(state.tracked), dtype=pl.UInt32))
+    for binding, past in pasts.items():
         tracked, about = state.tracked[binding], _about(plan, binding)
-        horizon = _horizon(plan, about["period"], to)
-        windows = [
-            window for window in _windows(state, about["period"], binding, tracked.frozen_to, to) if window.at < horizon
-        ]
-        tracked.frozen, final = fold(tracked.frozen, windows, about["pending_s"], about["recovery_s"])
+        horizon = forgotten_before(plan, about["period"], to)
+        windows = _latest(past.sort("window_at", "revision").rows(named=True), tracked.frozen_to, to)
+        old = [window for window in windows if window.at < horizon]
+        tracked.frozen, final = fold(tracked.frozen, old, about["pending_s"], about["recovery_s"])
         gone = {episode.opened_at for episode in final}
         tracked.ended = [episode for episode in tracked.ended if episode.opened_at not in gone]
         tracked.frozen_to = horizon
-        if tracked.frozen.idle and tracked.machine.idle and not tracked.ended:
+        # a window beyond its limit that raised nothing may still raise something with a late one beside it
+        quiet = all(window.level is None for window in windows[len(old) :])
+        if quiet and tracked.frozen.idle and tracked.machine.idle and not tracked.ended:
             del state.tracked[binding]
-    for period in PERIODS:
-        parts = state.history.get(period)
-        if parts:
-            state.history[period] = [pl.concat(parts).filter(pl.col("window_at") >= _horizon(plan, period, to))]
-
-
-def _horizon(plan: Plan, period: str, to: datetime) -> datetime:
-    """Windows that start before it get no further revision."""
-    longest = {"instant": 0, "minute": 60, "hour": 3600, "day": 26 * 3600, "year": 367 * 86400}[period]
-    return to - plan.lateness - plan.hold[period] - timedelta(seconds=longest + 2)
+    for period, parts in state.history.items():
+        kept = pl.col("window_at") >= forgotten_before(plan, period, to)
+        state.history[period] = [pl.concat(parts).filter(kept)]
 
 
 def record(plan: Plan, binding: int, episode: Episode) -> dict[str, Any]:
@@ -191,7 +211,8 @@ def record(plan: Plan, binding: int, episode: Episode) -> dict[str, Any]:
         "peak_expected_n": episode.peak.expected_n,
         "opened_at": episode.opened_at.isoformat(),
         "fired_at": episode.fired_at.isoformat(),
-        "last_at": episode.last_at.isoformat(),
+        # of an open one it moves on with every window, which is no transition
+        "last_at": episode.last_at.isoformat() if episode.resolved_at else None,
         "resolved_at": episode.resolved_at.isoformat() if episode.resolved_at else None,
         "open": episode.state != Alert.RESOLVED,
     }

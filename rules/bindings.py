@@ -40,6 +40,7 @@ BINDINGS = pl.Schema(
         "window_s": pl.Int64,  # an instant's share of event time; null: the window's own length
         "from_at": INSTANT,  # the limit holds for windows that start in [from_at, to_at)
         "to_at": INSTANT,
+        "is_fallback": pl.Boolean,  # "no limit configured", where none of the point's dated limits holds
         "pending_s": pl.Int64,
         "recovery_s": pl.Int64,
     }
@@ -117,33 +118,33 @@ def _limit_rows(rule: LimitRule, points: list[dict[str, object]], site: Site) ->
     for limit in site.limits:
         if limit.period == period:
             assigned.setdefault((limit.outlet, limit.factor), []).append(limit)
+    converted = {
+        (str(point["station"]), str(point["factor"]).removeprefix(CONVERTED_PREFIX))
+        for point in points
+        if str(point["factor"]).startswith(CONVERTED_PREFIX)
+    }
     rows = []
     for point in points:
         if str(point["factor"]).startswith("$") or not _matches(rule, point):
             continue
-        for limit in assigned.get((str(point["outlet"]), str(point["factor"])), [None]):  # type: ignore[list-item]
+        mine: list[Limit | None] = [*assigned.get((str(point["outlet"]), str(point["factor"])), [])]
+        if all(limit is not None and (limit.valid_from or limit.valid_to) for limit in mine):
+            mine.append(None)
+        for limit in mine:
             if limit is None and rule.limits_of is not None:
                 continue  # an early warning has nothing to say where there is no limit
-            if limit is None and str(point["factor"]) + "" in _converted_at(point, points):
+            if limit is None and (str(point["station"]), str(point["factor"])) in converted:
                 continue  # judged after conversion: the measured value has no limit of its own
             rows.append(
                 {
                     "point": point["point"],
                     "period": rule.period,
                     "window_s": point["interval_s"] if rule.period == "instant" else None,
+                    "is_fallback": limit is None and len(mine) > 1,
                     **_limit_row(rule, point, limit, site),
                 }
             )
     return rows
-
-
-def _converted_at(point: dict[str, object], points: list[dict[str, object]]) -> set[str]:
-    """Factors of the point's station that are judged after conversion."""
-    return {
-        str(other["factor"]).removeprefix(CONVERTED_PREFIX)
-        for other in points
-        if other["station"] == point["station"] and str(other["factor"]).startswith(CONVERTED_PREFIX)
-    }
 
 
 def _own_rows(rule: Rule, points: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -195,7 +196,7 @@ def _own_rows(rule: Rule, points: list[dict[str, object]]) -> list[dict[str, obj
 
 
 def bind(site: Site, rules: list[Rule], points: pl.DataFrame) -> pl.DataFrame:
-    """BINDINGS, sorted by rule, point, limit. Raises RuleProblem where a rule selects no point at all."""
+    """BINDINGS, sorted by rule, point, limit. Raises RuleProblem where two rules have one id."""
     table = points.to_dicts()
     seen: set[str] = set()
     rows: list[dict[str, object]] = []
@@ -204,14 +205,13 @@ def bind(site: Site, rules: list[Rule], points: pl.DataFrame) -> pl.DataFrame:
             raise RuleProblem(rule.id, "id", "two rules have this id; give each its own")
         seen.add(rule.id)
         bound = _limit_rows(rule, table, site) if isinstance(rule, LimitRule) else _own_rows(rule, table)
-        if not bound:
-            raise RuleProblem(rule.id, "select", "selects no point of this site that has such a window")
         for row in bound:
             rows.append(
                 {
                     "rule": rule.id,
                     "kind": rule.kind,
                     "except_zero": False,
+                    "is_fallback": False,
                     "pending_s": int(rule.pending.total_seconds()),
                     "recovery_s": int(rule.recovery.total_seconds()),
                     **row,

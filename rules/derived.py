@@ -14,6 +14,7 @@ from .plan import PARENT, Plan
 from .window_store import WindowStore
 
 O2_GUARD_PCT = 20.0  # from here on (21 - O2) is too small to divide by; project default (validity rule VR09)
+SCALED_MAX = 9.2e18  # |value| in 10^-decimals must fit Int64
 
 
 def derive(plan: Plan, store: WindowStore, period: str, made: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -33,6 +34,8 @@ def derive(plan: Plan, store: WindowStore, period: str, made: pl.DataFrame) -> I
         if touched.is_empty():
             continue
         due = touched.group_by("out", "window_at", "tick").agg(pl.col("window_s").first(), pl.col("on_time").all())
+        parts = plan.levels_of[period].select("part_s", a="point")
+        wanted = wanted.join(parts, on="a", how="left").with_columns(pl.col("part_s").fill_null(60))
         inputs = _inputs(plan, store, period, made, wanted)
         a = _as_of(due.join(wanted, on="out"), inputs, "a")
         both = _as_of(a, inputs, "b")
@@ -95,7 +98,7 @@ def _shape(rows: pl.DataFrame, value: pl.Expr, n: pl.Expr, reason: pl.Expr) -> p
         sum=(pl.col("value").fill_null(0).cast(pl.Int128) * pl.col("n").cast(pl.Int128)),
         n=pl.col("n").cast(pl.UInt32),
         present=pl.col("present_a").fill_null(0).cast(pl.UInt32),
-        expected=pl.max_horizontal(pl.col("window_s") // 60, 1).cast(pl.UInt32),
+        expected=pl.max_horizontal(pl.col("window_s") // pl.col("part_s"), 1).cast(pl.UInt32),
         low="value",
         high="value",
         reason="reason",
@@ -106,15 +109,15 @@ def _convert_o2(rows: pl.DataFrame) -> pl.DataFrame:
     """C = Cm x (21 - O2ref) / (21 - O2m), HJ 75-2017; no judgement where O2 is missing or the quotient diverges."""
     o2 = _mean("b")
     converted = _mean("a") * (21.0 - pl.col("p")) / (21.0 - o2)
+    scaled = (converted * pl.col("scale_a")).round(mode="half_to_even")
     reason = (
         pl.when(~_usable("a"))
         .then(pl.col("reason_a").fill_null(pl.lit(NoJudgement.NO_DATA)))
         .when(~_usable("b"))
         .then(pl.lit(NoJudgement.O2_MISSING))
-        .when(o2 >= O2_GUARD_PCT)
+        .when((o2 >= O2_GUARD_PCT) | (scaled.abs() >= SCALED_MAX))
         .then(pl.lit(NoJudgement.O2_NEAR_21))
     )
-    scaled = (converted * pl.col("scale_a")).round(mode="half_to_even")
     return _shape(rows, scaled, pl.col("n_a"), reason)
 
 

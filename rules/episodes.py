@@ -131,6 +131,11 @@ class Tracked:
         return [*self.ended, self.machine.open] if self.machine.open else list(self.ended)
 
 
+def _told(episode: Episode) -> Episode:
+    """As it is published: an open episode says nothing of its latest window, which moves on without a transition."""
+    return replace(episode, last_at=episode.last_at if episode.resolved_at else episode.opened_at)
+
+
 def changes(before: list[Episode], after: list[Episode], late: bool) -> list[tuple[Transition, Episode]]:
     """What a tick did to a subject's episodes; an episode is the same one when it opened at the same instant."""
     old = {episode.opened_at: episode for episode in before}
@@ -153,6 +158,6 @@ def changes(before: list[Episode], after: list[Episode], late: bool) -> list[tup
             found.append((Transition.DATA_BACK, now))
         elif now.level != was.level:
             found.append((Transition.LEVEL_CHANGED, now))
-        elif late and now != was:
+        elif late and _told(now) != _told(was):
             found.append((Transition.AMENDED, now))
     return found

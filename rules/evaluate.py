@@ -37,12 +37,20 @@ FLAT_LINE_VALUES_MIN = 4  # fewer equal values are no line: one alone never move
 
 def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
     """JUDGED, one row a (binding, decision)."""
+    if decisions.is_empty():
+        return pl.DataFrame(schema=JUDGED)
     i128 = pl.Int128
     holds = (pl.col("from_at").is_null() | (pl.col("from_at") <= pl.col("window_at"))) & (
         pl.col("to_at").is_null() | (pl.col("window_at") < pl.col("to_at"))
     )
+    # editions of a limit that do not reach into the span are left out before the join, not after it
+    first, last = decisions["window_at"].min(), decisions["window_at"].max()
+    reaching = plan.bindings.filter(
+        (pl.col("from_at").is_null() | (pl.col("from_at") <= last))
+        & (pl.col("to_at").is_null() | (pl.col("to_at") > first))
+    )
     joined = decisions.lazy().join(
-        plan.bindings.lazy().rename({"window_s": "instant_s"}), on=["point", "period"], how="inner"
+        reaching.lazy().rename({"window_s": "instant_s"}), on=["point", "period"], how="inner"
     )
     n = pl.col("n").cast(i128)
     numerator = (
@@ -75,7 +83,7 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
         return pl.when("above").then(over).otherwise(under).fill_null(False)
 
     return (
-        joined.filter(holds)
+        _unless_limited(joined.filter(holds), plan)
         .with_columns(numerator=numerator * pl.col("value_mul"), divisor=divisor * pl.col("value_div"))
         .with_columns(reported=half_even(pl.col("numerator"), pl.col("divisor")))
         .with_columns(
@@ -122,6 +130,17 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
         )
         .collect()
         .match_to_schema(JUDGED)
+    )
+
+
+def _unless_limited(rows: pl.LazyFrame, plan: Plan) -> pl.LazyFrame:
+    """Leaves out "no limit configured" of windows for which a dated limit of the same rule holds."""
+    if not plan.bindings["is_fallback"].any():
+        return rows
+    window = ["rule", "point", "window_at", "revision"]
+    limited = rows.filter(~pl.col("is_fallback")).select(window)
+    return pl.concat(
+        [rows.filter(~pl.col("is_fallback")), rows.filter("is_fallback").join(limited, on=window, how="anti")]
     )
 
 

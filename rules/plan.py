@@ -13,7 +13,7 @@ from contracts.factors import CONVERTED_PREFIX, REJECT_COUNT, STATION_PRESENCE, 
 from contracts.points import O2, point_table
 from contracts.site import Site
 
-from .bindings import bind
+from .bindings import BINDINGS, RuleProblem, bind
 from .spec import Rule
 from .validity import completeness, marks
 
@@ -88,7 +88,7 @@ class Plan:
 
 
 def compile_plan(site: Site, rules: list[Rule]) -> Plan:
-    """Raises RuleProblem for a rule that selects nothing or asks for a window its points do not have."""
+    """A rule is bound to the points it selects that have its window. Raises RuleProblem for two rules of one id."""
     points = point_table(site)
     number = {(station, factor): n for n, station, factor in points.select("point", "station", "factor").iter_rows()}
     bindings = bind(site, rules, points)
@@ -99,17 +99,33 @@ def compile_plan(site: Site, rules: list[Rule]) -> Plan:
     )
     instants = set(bindings.filter(pl.col("period") == "instant")["point"])
     hold = site.file.hold_s
+    levels = _levels(site, points, derived, by_minute, instants)
     return Plan(
         site=site,
         points=points,
         marks=marks(),
-        levels=_levels(site, points, derived, by_minute, instants),
+        levels=levels,
         derived=derived,
-        bindings=bindings,
+        bindings=_with_window(bindings, levels, derived),
         hold={period: timedelta(seconds=getattr(hold, period)) for period in PERIODS},
         lateness=site.file.lateness,
         zone=site.time_zone,
     )
+
+
+def idle(plan: Plan, rules: list[Rule]) -> list[RuleProblem]:
+    """Rules that are bound to no point: a shipped one may be, in a site's own file it is a slip."""
+    bound = set(plan.bindings["rule"])
+    what = "selects no point of this site that has such a window"
+    return [RuleProblem(rule.id, "select", what) for rule in rules if rule.id not in bound]
+
+
+def _with_window(bindings: pl.DataFrame, levels: pl.DataFrame, derived: pl.DataFrame) -> pl.DataFrame:
+    """Bindings whose point has such a window: an analyser that gives a value in two hours has no hours."""
+    made = derived.select("period", point="out")
+    there = pl.concat([levels.select("point", "period"), made.select("point", "period")]).unique()
+    bound = bindings.join(there, on=["point", "period"], how="semi", maintain_order="left")
+    return bound.drop("binding").with_row_index("binding").match_to_schema(BINDINGS)
 
 
 def _derived(site: Site, number: dict[tuple[str, str], int], asked_by_minute: set[int]) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from contracts.frames import INSTANT
 
 TICK = timedelta(seconds=1)
 CLOCK_PREFIX = "$clock/"
+EPOCH_US_DIGITS = 16  # of a clock row's payload: instants up to the year 2286
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,9 @@ def stamp(messages: pl.DataFrame, clock: SiteClock) -> tuple[pl.DataFrame, SiteC
         return stamped, SiteClock((), implied_at=stamped["known_at"][-1] - TICK, first_at=first_at)
     ticks = []
     for collector in clock.collectors:
-        ours = pl.col("topic") == CLOCK_PREFIX + collector
-        reported = pl.when(ours).then("payload").otherwise(pl.lit(b"")).cast(pl.String).cast(pl.Int64, strict=False)
-        seen = pl.from_epoch(reported, "us").dt.replace_time_zone("UTC").dt.truncate("1s").cast(INSTANT)
+        shown = _shown(messages, CLOCK_PREFIX + collector).cum_max().forward_fill()
         stands = pl.lit(clock.at.get(collector), dtype=INSTANT)
-        ticks.append(pl.max_horizontal(stands, seen.cum_max().forward_fill()).alias(f"clock:{collector}"))
+        ticks.append(pl.max_horizontal(stands, pl.lit(shown)).alias(f"clock:{collector}"))
     columns = [f"clock:{collector}" for collector in clock.collectors]
     with_ticks = messages.with_columns(ticks)
     complete = pl.all_horizontal(pl.col(column).is_not_null() for column in columns)
@@ -78,6 +77,18 @@ def stamp(messages: pl.DataFrame, clock: SiteClock) -> tuple[pl.DataFrame, SiteC
         if stands_at is not None:
             at[collector] = stands_at
     return stamped, SiteClock(clock.collectors, at, first_at=first_at)
+
+
+def _shown(messages: pl.DataFrame, topic: str) -> pl.Series:
+    """What each row of the topic says the time is, in whole seconds; null for other rows and for no number."""
+    rows = (messages["topic"] == topic).arg_true()
+    texts = messages["payload"].gather(rows).to_list()
+    us = [int(text) if text.isdigit() and len(text) <= EPOCH_US_DIGITS else None for text in texts]
+    found = pl.DataFrame({"row": rows, "shown": pl.Series(us, dtype=pl.Int64)})
+    shown = pl.DataFrame({"row": pl.int_range(messages.height, dtype=pl.UInt32, eager=True)}).join(
+        found, on="row", how="left", maintain_order="left"
+    )["shown"]
+    return shown.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").dt.truncate("1s").cast(INSTANT)
 
 
 def clock_payload(at: datetime) -> bytes:

@@ -3,8 +3,9 @@
 Rows live in buckets of event time, so that work is in the size of what came in, not of what is remembered.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 
 import polars as pl
 
@@ -31,6 +32,8 @@ ROWS = pl.Schema(
 
 _BUCKET_US = {"instant": 3_600_000_000, "minute": 3_600_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
 _BUCKET_YEAR_US = 366 * 86_400_000_000
+_PACK_EVERY_US = 900_000_000
+_PACK_AFTER_US = 1_800_000_000  # a bucket's end ago: most of what is late has come by then
 
 
 def bucket_us(target: str) -> int:
@@ -39,19 +42,26 @@ def bucket_us(target: str) -> int:
 
 @dataclass
 class WindowStore:
-    """target -> bucket start (us) -> ROWS. Target: a period, or "<period>!" for decisions that are parts of nothing."""
+    """target -> bucket start (us) -> ROWS. Target: a period, or "<period>!" for decisions that are parts of nothing.
+
+    A bucket is either open, as a frame, or packed: compressed to a few bytes a row, until something late touches it.
+    """
 
     buckets: dict[str, dict[int, pl.DataFrame]] = field(default_factory=dict)
+    packed: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    packed_us: int = 0  # when it packed last
 
     def rows(self, target: str, buckets: Iterable[int]) -> pl.DataFrame:
-        held = self.buckets.get(target, {})
-        found = [held[bucket] for bucket in sorted(set(buckets)) if bucket in held]
+        held, packed = self.buckets.get(target, {}), self.packed.get(target, {})
+        wanted = sorted(set(buckets))
+        found = [held[b] if b in held else _unpacked(packed[b]) for b in wanted if b in held or b in packed]
         return pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=ROWS)
 
     def between(self, target: str, from_us: int, to_us: int) -> pl.DataFrame:
         """Every row whose window may start in [from_us, to_us]."""
         size = bucket_us(target)
-        return self.rows(target, (b for b in self.buckets.get(target, {}) if b + size > from_us and b <= to_us))
+        there = [*self.buckets.get(target, {}), *self.packed.get(target, {})]
+        return self.rows(target, (b for b in there if b + size > from_us and b <= to_us))
 
     def of_windows(self, target: str, window_at: pl.Series) -> pl.DataFrame:
         return self.rows(target, _buckets(window_at, target).unique().to_list())
@@ -63,19 +73,26 @@ class WindowStore:
         """
         if new.is_empty():
             return
-        held = self.buckets.setdefault(target, {})
+        held, packed = self.buckets.setdefault(target, {}), self.packed.get(target, {})
         keyed = new.with_columns(bucket=_buckets(new["window_at"], target))
         for (bucket,), part in keyed.partition_by("bucket", include_key=False, as_dict=True).items():
             key = int(bucket)  # type: ignore[call-overload]
-            old = held.get(key)
+            old = _unpacked(packed.pop(key)) if key in packed else held.get(key)
             held[key] = part if old is None else pl.concat([_ended(old, part), part], rechunk=False)
 
     def forget(self, target: str, before_us: int) -> None:
         """Drops the buckets whose windows all start before the instant."""
         size = bucket_us(target)
-        held = self.buckets.get(target, {})
-        for bucket in [b for b in held if b + size <= before_us]:
-            del held[bucket]
+        for held in (self.buckets.get(target, {}), self.packed.get(target, {})):
+            for bucket in [b for b in held if b + size <= before_us]:
+                del held[bucket]
+
+    def latest(self) -> Iterator[pl.DataFrame]:
+        """Of each target the rows of its last bucket."""
+        for target in self.buckets:
+            there = [*self.buckets[target], *self.packed.get(target, {})]
+            if there:
+                yield self.rows(target, [max(there)])
 
     def compact(self) -> None:
         """Drops rows that ended: no decision to come may use them."""
@@ -83,6 +100,35 @@ class WindowStore:
             for bucket, rows in held.items():
                 if rows.n_chunks() > 16:
                     held[bucket] = rows.filter(pl.col("until").is_null()).rechunk()
+
+    def pack(self, now_us: int) -> None:
+        """Every quarter of an hour: packs the buckets that ended half an hour ago. Whether it did."""
+        if now_us - self.packed_us < _PACK_EVERY_US:
+            return
+        self.packed_us = now_us
+        for target, held in self.buckets.items():
+            for bucket in [b for b in held if b + bucket_us(target) <= now_us - _PACK_AFTER_US]:
+                self.packed.setdefault(target, {})[bucket] = _packed(held.pop(bucket))
+
+
+def _packed(rows: pl.DataFrame) -> bytes:
+    """Rows no decision to come may use are left out; of a reading sum, low and high are one number and kept once."""
+    once = rows.filter(pl.col("until").is_null()).sort("point", "at")
+    once = once.with_columns(
+        pl.when(pl.col("sum").ne_missing(pl.col("low").cast(pl.Int128))).then("sum"),
+        pl.when(pl.col("high").ne_missing(pl.col("low"))).then("high"),
+    )
+    into = BytesIO()
+    once.write_ipc(into, compression="zstd")
+    return into.getvalue()
+
+
+def _unpacked(packed: bytes) -> pl.DataFrame:
+    rows = pl.read_ipc(BytesIO(packed))
+    return rows.with_columns(
+        pl.coalesce("sum", pl.col("low").cast(pl.Int128)),
+        pl.coalesce("high", "low"),
+    )
 
 
 def _buckets(at: pl.Series, target: str) -> pl.Series:

@@ -71,6 +71,12 @@ def start(at: datetime) -> WindowState:
     return WindowState(start_at=at, tick=at - TICK)
 
 
+def latest_at(state: WindowState) -> datetime | None:
+    """The latest event time among the samples it holds."""
+    found = [state.waiting["at"].max(), *(rows["at"].max() for rows in state.store.latest())]
+    return max((at for at in found if isinstance(at, datetime)), default=None)
+
+
 @dataclass(frozen=True)
 class Advance:
     decisions: pl.DataFrame
@@ -190,14 +196,16 @@ def _winners(new: pl.DataFrame, held: pl.DataFrame, measured: pl.Series) -> tupl
         return _as_rows(rows.with_columns(until=pl.lit(None, INSTANT))), 0, 0
     old = known.select(*key, "window_at", "tick", "device_revision", "sum", "n", "present", "low", "high")
     both = pl.concat([old.with_columns(is_new=pl.lit(False)), rows], how="diagonal")
-    both = both.sort(*key, "is_new", "tick", "device_revision", "received_at", "message", nulls_last=False)
+    both = both.sort(*key, "is_new", "tick", "device_revision", "received_at", "message", "sum", "n", nulls_last=False)
     both = both.filter(pl.col("device_revision") >= pl.col("device_revision").cum_max().over(key))
     before = [pl.col(name).shift(1).over(key) for name in ("low", "n")]
     same = (pl.col("low") == before[0]) & (pl.col("n") == before[1])
     both = both.with_columns(same=same.fill_null(False), again=before[0].is_not_null())
     rewritten = _of_devices(both.filter(pl.col("is_new") & pl.col("again") & ~pl.col("same")), measured)
     firsts = _of_devices(both.filter(pl.col("is_new") & ~pl.col("again")), measured)
-    changing = both.filter(~pl.col("same"))
+    # an equal value of a greater device revision changes nothing but what may replace it
+    raised = pl.col("device_revision") > pl.col("device_revision").shift(1).over(key)
+    changing = both.filter(~pl.col("same") | raised)
     # of several in one tick the last holds; the others held for no decision
     changing = changing.with_columns(until=pl.col("tick").shift(-1).over(key))
     changing = changing.filter(pl.col("is_new") & (pl.col("until").is_null() | (pl.col("until") > pl.col("tick"))))
@@ -412,10 +420,19 @@ def _pass_on(
         arrived[parent].append(parts.select(ROWS.names()).with_columns(decided=decided_at(parent, plan)))
 
 
+def forgotten_before(plan: Plan, period: str, to: datetime) -> datetime:
+    """Windows that start before it get no further revision after `to`.
+
+    The longest hold of all: a window waits for revisions of its parts, and a site may let parts wait longer than it.
+    """
+    return to - plan.lateness - max(plan.hold.values()) - _LONGEST[period] - 2 * TICK
+
+
 def _forget(plan: Plan, state: WindowState, to: datetime) -> None:
     for period in PERIODS:
-        horizon = to - plan.lateness - plan.hold[period] - _LONGEST[period] - timedelta(seconds=1)
+        horizon = forgotten_before(plan, period, to)
         state.store.forget(period, _us(horizon))
         # its parent's row may still be asked for while the parent is open
         state.store.forget(f"{period}!", _us(horizon))
     state.store.compact()
+    state.store.pack(_us(to))

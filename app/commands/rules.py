@@ -15,11 +15,10 @@ def check_command(site: Annotated[Path, typer.Option(help="The site's directory.
     whole = load_site(site)
     placed = load_rules(site, whole)
     plan = compile_rules(whole, placed)
-    bound = plan.bindings.group_by("rule").agg(points=pl.col("point").n_unique(), limits=pl.col("limit_id").n_unique())
-    by_rule = {rule: (points, limits) for rule, points, limits in bound.iter_rows()}
+    by_rule = dict(plan.bindings.group_by("rule").agg(pl.col("point").n_unique()).iter_rows())
     print(f"{whole.file.site}: {len(whole.stations)} stations, {len(whole.points)} points, {len(whole.limits)} limits")
     for one in placed:
-        points, _ = by_rule[one.rule.id]
+        points = by_rule.get(one.rule.id, 0)
         print(f"  {one.rule.id} ({one.rule.kind}, {one.path.as_posix()}:{one.line}): {points} points")
     without = plan.bindings.filter((pl.col("kind") == "limit") & pl.col("limit_scaled").is_null())
     for station, factor in (

@@ -4,16 +4,14 @@ from datetime import timedelta
 from decimal import Decimal
 
 import polars as pl
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.reasons import Alert
 from rules.alerts import AlertState, record, update
-from rules.bindings import RuleProblem
 from rules.episodes import Machine, Window, fold
 from rules.evaluate import evaluate, verdicts
-from rules.plan import compile_plan
+from rules.plan import compile_plan, idle
 from rules.spec import FlatLineRule, LimitRule
 from rules.windows import advance, start
 from tests.builders import START, minutes, sample, samples, site
@@ -181,8 +179,28 @@ def test_verdicts_carry_the_limit_in_the_values_own_decimals():
     assert shown == [Decimal("50.123456"), Decimal(50)]
 
 
-def test_a_rule_that_selects_nothing_is_refused():
+def test_a_rule_that_selects_nothing_is_bound_to_nothing():
     rule = RULE.model_copy(update={"select": RULE.select.model_copy(update={"factor": ("a99999",)})})
-    with pytest.raises(RuleProblem) as problem:
-        plan_of(rule)
-    assert problem.value.key == "select"
+    assert [problem.key for problem in idle(plan_of(rule), [rule])] == ["select"]
+
+
+def test_a_rule_whose_points_never_have_its_window_is_bound_to_nothing():
+    slow = site([{"kind": "rtd", "period_s": 0, "interval_s": 7200}], limits=[{"period": "hour"}])
+    rule = LimitRule(id="cod", kind="limit", period="hour")
+    assert [problem.rule for problem in idle(compile_plan(slow, [rule]), [rule])] == ["cod"]
+
+
+def test_a_point_whose_limits_have_all_ended_says_that_none_is_configured():
+    dated = [
+        {"period": "minute", "limit": 40, "valid_to": "2026-02-28"},
+        {"period": "minute", "limit": 60, "valid_from": "2026-03-02"},
+    ]
+    plan = compile_plan(site(limits=dated), [RULE])
+    judged, _, _ = run(plan, [(50.0, 0)])
+    assert judged["reason"].to_list()[:1] == ["no_limit_configured"]
+    assert judged.filter(pl.col("window_at") == START).height == 1
+    with_one = compile_plan(
+        site(limits=[*dated, {"period": "minute", "limit": 45, "valid_from": "2026-03-01"}]), [RULE]
+    )
+    judged, _, _ = run(with_one, [(50.0, 0)])
+    assert judged.filter(pl.col("window_at") == START)["state"].to_list() == ["exceedance"]
