@@ -13,18 +13,21 @@ from contracts.site import Site
 from ingest.mqtt import CollectorMetrics
 from rules.spec import Rule
 from store.archive import Archive
+from store.influx import CURSOR as INFLUX_CURSOR
 from store.influx import InfluxWriter, Retry, create_database
 from store.spans import SpanFiles
 from store.state_db import StateDb
+from store.state_lock import ARCHIVE, state_lock
 
 from .collector import run_collector
 from .engine import Engine, run_engine
+from .housekeeping import GAPS, run_housekeeping
 from .pipeline import Span
 from .senders import run_senders
 
 log = logging.getLogger(__name__)
 
-PARTS = ("collector", "engine", "archive", "influxdb", "senders")
+PARTS = ("collector", "engine", "archive", "influxdb", "senders", "housekeeping")
 ARCHIVE_EVERY_S = 5.0
 SPANS_AT_ONCE = 200
 
@@ -33,10 +36,15 @@ def run_archive(site: Site, state_dir: Path, stop: threading.Event) -> None:
     """Span files into the Parquet archive, by civil date."""
     with StateDb(state_dir / "state.db") as db:
         archive = Archive(state_dir / "archive", SpanFiles(state_dir / "spans", db), db, site.time_zone)
+
+        def compact() -> int:
+            with state_lock(state_dir, ARCHIVE):  # housekeeping merges
+                return archive.compact(SPANS_AT_ONCE)
+
         while not stop.is_set():
-            if archive.compact(SPANS_AT_ONCE) < SPANS_AT_ONCE:
+            if compact() < SPANS_AT_ONCE:
                 stop.wait(ARCHIVE_EVERY_S)
-        while archive.compact(SPANS_AT_ONCE):
+        while compact():
             pass
 
 
@@ -48,6 +56,7 @@ def run_influx(site: Site, state_dir: Path, stop: threading.Event) -> None:
     with StateDb(state_dir / "state.db") as db:
         writer = InfluxWriter(influx, token, SpanFiles(state_dir / "spans", db), db, state_dir / "deadletter.ndjson")
         created = token is not None  # on 2.x the bucket is made with the token
+        missed = 0
         try:
             while not stop.is_set():
                 try:
@@ -56,9 +65,16 @@ def run_influx(site: Site, state_dir: Path, stop: threading.Event) -> None:
                         created = True
                     if writer.drain(SPANS_AT_ONCE) == 0:
                         stop.wait(1.0)
+                except FileNotFoundError:
+                    following = db.spans_after(db.cursor(INFLUX_CURSOR), 1)
+                    if not following or following[0].file is not None:
+                        raise  # not pruned by housekeeping while it was about to be read
                 except Retry as later:
                     log.warning("InfluxDB: %s; again in %.0f s", later, later.after_s)
                     stop.wait(later.after_s)
+                if writer.counts.spans_missed > missed:
+                    missed = writer.counts.spans_missed
+                    log.error("InfluxDB lacks %d spans, pruned before it had them: see %s", missed, state_dir / GAPS)
         finally:
             writer.close()
 
@@ -97,6 +113,7 @@ def run_parts(
         "engine": engine,
         "archive": lambda: run_archive(site, state_dir, stop),
         "senders": lambda: run_senders(site, state_dir, clock, stop),
+        "housekeeping": lambda: run_housekeeping(site, state_dir, clock, stop),
     }
     if site.file.influxdb is not None:
         work["influxdb"] = lambda: run_influx(site, state_dir, stop)

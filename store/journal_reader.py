@@ -1,15 +1,15 @@
 """Reading journals, while another process writes them or after it is gone.
 
-Promises: rows in order of received_at across segments; nothing is changed; a row seen once is seen by every later read.
-Does not promise: segments that were archived and unlinked; those are the archive's.
+Promises: rows in order of received_at across segments, sealed ones and those that are sealed meanwhile included, each
+once; nothing is changed; a row seen once is seen by every later read until its sealed file is removed after its time.
 """
 
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import polars as pl
@@ -17,39 +17,77 @@ import polars as pl
 from contracts.frames import INSTANT, MESSAGES, check, empty
 
 from .journal import MIGRATIONS, JournalFailure, Row, chain_link, segment_number, segment_paths
+from .raw_files import (
+    REMOVED,
+    BrokenLink,
+    ChainEnd,
+    RawFile,
+    last_raw_payload,
+    raw_directory,
+    raw_files,
+    read_raw_after,
+    read_removed,
+    verify_raw_file,
+)
 
 # Every column of a segment: MESSAGES and what the chain covers beside it.
 JOURNAL_ROWS = pl.Schema({**MESSAGES, "wall_at": INSTANT})
 
 
-@dataclass(frozen=True)
-class BrokenLink:
-    """The first place where a journal is not what was committed."""
+_Answer = TypeVar("_Answer")
 
-    segment: Path
-    seq: int | None  # of the batch; null: the segment as a whole
-    detail: str
+
+class SegmentGone(Exception):
+    """What was listed was not there any more when it was opened: sealed, or removed after its time."""
+
+
+def _until_settled(read: Callable[[], _Answer]) -> _Answer:
+    """Begins again where a segment went meanwhile; the next listing has its sealed file."""
+    while True:
+        try:
+            return read()
+        except SegmentGone:
+            continue
 
 
 def read_after(directory: Path, after_us: int, limit: int) -> pl.DataFrame:
     """At most `limit` MESSAGES with received_at later than `after_us` (us since 1970 UTC), the earliest first."""
-    paths = segment_paths(directory)
+    return _until_settled(lambda: _read_after(directory, after_us, limit))
+
+
+def _read_after(directory: Path, after_us: int, limit: int) -> pl.DataFrame:
+    paths = segment_paths(directory)  # before the sealed files: a segment that leaves meanwhile is then among those
     # Of the segments before which nothing later than `after_us` was written, the last one is where to begin.
-    begin = max(bisect_right(paths, after_us, key=_previous_received_us) - 1, 0)
+    begin = bisect_right(paths, after_us, key=_previous_received_us) - 1
+    parts, found = [], 0
+    for file in _sealed_before(directory, paths) if begin < 0 else ():
+        if found < limit and file.last_us > after_us:
+            try:
+                part = read_raw_after(file.path, after_us, limit - found)
+            except FileNotFoundError as error:
+                raise SegmentGone(file.path) from error  # its time had come
+            parts.append(part)
+            found += part.height
     rows: list[tuple[int, str, str, bytes]] = []
-    for path in paths[begin:]:
+    for path in paths[max(begin, 0) :]:
+        if found + len(rows) >= limit:
+            break
         with _reading(path) as connection:
             rows += connection.execute(
                 "SELECT received_at, source, topic, payload FROM messages WHERE received_at > ?"
                 " ORDER BY received_at LIMIT ?",
-                (after_us, limit - len(rows)),
+                (after_us, limit - found - len(rows)),
             ).fetchall()
-        if len(rows) >= limit:
-            break
-    if not rows:
-        return empty(MESSAGES)
-    received_us, source, topic, payload = zip(*rows, strict=True)
-    return check(_frame(received_us, source, topic, payload), MESSAGES)
+    if rows:
+        received_us, source, topic, payload = zip(*rows, strict=True)
+        parts.append(_frame(received_us, source, topic, payload))
+    return check(pl.concat(parts), MESSAGES) if parts else empty(MESSAGES)
+
+
+def _sealed_before(directory: Path, live: list[Path]) -> list[RawFile]:
+    """Sealed files whose segments are not there any more. Where both are, the seal was cut short: either will do."""
+    numbers = {segment_number(path) for path in live}
+    return [file for file in raw_files(raw_directory(directory)) if file.number not in numbers]
 
 
 def read_segment(path: Path) -> pl.DataFrame:
@@ -72,41 +110,99 @@ def sealed_segments(directory: Path) -> list[Path]:
 
 def last_payload(directory: Path, topic: str) -> bytes | None:
     """The payload of the latest message of a topic."""
-    for path in reversed(segment_paths(directory)):
+    return _until_settled(lambda: _last_payload(directory, topic))
+
+
+def _last_payload(directory: Path, topic: str) -> bytes | None:
+    paths = segment_paths(directory)
+    for path in reversed(paths):
         with _reading(path) as connection:
             row = connection.execute(
                 "SELECT payload FROM messages WHERE topic = ? ORDER BY received_at DESC LIMIT 1", (topic,)
             ).fetchone()
         if row:
             return row[0]
-    return None
+    sealed = (last_raw_payload(file.path, topic) for file in reversed(_sealed_before(directory, paths)))
+    return next((payload for payload in sealed if payload is not None), None)
 
 
 def verify_chain(directory: Path) -> BrokenLink | None:
-    """The first broken link, or None. What came before the oldest segment present is taken from its own word."""
-    before: tuple[Path, bytes, int, int] | None = None
-    for path in segment_paths(directory):
+    """The first broken link, or None: through what was removed after its time, sealed files and segments.
+
+    What came before the oldest of them is taken from its own word.
+    """
+    return _until_settled(lambda: _verify_chain(directory))
+
+
+def _verify_chain(directory: Path) -> BrokenLink | None:
+    live = segment_paths(directory)
+    sealed = _sealed_before(directory, live)
+    pieces: list[RawFile | Path] = sorted([*sealed, *live], key=_number)
+    before = _end_of_removed(raw_directory(directory), _number(pieces[0]) if pieces else None)
+    for piece in pieces:
+        if isinstance(before, BrokenLink):
+            return before
+        before = _verify_piece(piece, before)
+    return before if isinstance(before, BrokenLink) else None
+
+
+_End = tuple[Path, int, ChainEnd]  # where, its segment's number, how the chain stands there
+
+
+def _number(piece: RawFile | Path) -> int:
+    return piece.number if isinstance(piece, RawFile) else segment_number(piece)
+
+
+def _end_of_removed(raw: Path, first_number: int | None) -> BrokenLink | _End | None:
+    """A record beside its file was written just before a removal that was cut short: the file speaks for itself."""
+    path, before = raw / REMOVED, None
+    try:
+        removed = read_removed(raw)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return BrokenLink(path, None, f"cannot be read: {error}")
+    for row in removed:
+        if first_number is not None and row.number >= first_number:
+            break
+        if before is not None and (before[1] + 1, before[2]) != (row.number, row.began):
+            return BrokenLink(path, row.began.seq + 1, f"segment {row.number} does not continue segment {before[1]}")
+        before = (path, row.number, row.end)
+    return before
+
+
+def _verify_piece(piece: RawFile | Path, before: _End | None) -> BrokenLink | _End:
+    path, number = (piece.path, piece.number) if isinstance(piece, RawFile) else (piece, segment_number(piece))
+    if before is not None and number != before[1] + 1:
+        return BrokenLink(path, None, f"the segment after {_named(before)} is missing")
+    if isinstance(piece, RawFile):
+        about = verify_raw_file(path)
+        if isinstance(about, BrokenLink):
+            if not path.exists():
+                raise SegmentGone(path)  # its time had come
+            return about
+        if (about.number, about.end.received_us) != (piece.number, piece.last_us):
+            return BrokenLink(path, None, "was given another name than it was sealed under")
+        began, end = about.began, about.end
+    else:
         try:
             with _reading(path) as connection:
                 meta = connection.execute("SELECT previous_chain, previous_seq, previous_received_at FROM meta")
-                began = meta.fetchone()
-                if before is not None:
-                    if segment_number(path) != segment_number(before[0]) + 1:
-                        return BrokenLink(path, None, f"the segment after {before[0].name} is missing")
-                    if began != before[1:]:
-                        return BrokenLink(path, None, f"does not continue where {before[0].name} ends")
-                end = _verify_segment(path, connection, began)
+                began = ChainEnd(*meta.fetchone())
+                found = _verify_segment(path, connection, began)
         except sqlite3.DatabaseError as error:
             return BrokenLink(path, None, f"cannot be read: {error}")
-        if isinstance(end, BrokenLink):
-            return end
-        before = (path, *end)
-    return None
+        if isinstance(found, BrokenLink):
+            return found
+        end = found
+    if before is not None and began != before[2]:
+        return BrokenLink(path, None, f"does not continue where {_named(before)} ends")
+    return path, number, end
 
 
-def _verify_segment(
-    path: Path, connection: sqlite3.Connection, began: tuple[bytes, int, int]
-) -> BrokenLink | tuple[bytes, int, int]:
+def _named(end: _End) -> str:
+    return f"segment {end[1]} in {REMOVED}" if end[0].name == REMOVED else end[0].name
+
+
+def _verify_segment(path: Path, connection: sqlite3.Connection, began: ChainEnd) -> BrokenLink | ChainEnd:
     """The broken link, or (chain, seq, received_at) as they stand at the segment's end."""
     chain, seq, last_us = began
     messages = connection.execute(
@@ -126,7 +222,7 @@ def _verify_segment(
         seq, last_us = its_seq, its_last_us
     if messages.fetchone():
         return BrokenLink(path, seq + 1, "messages follow that no batch committed")
-    return chain, seq, last_us
+    return ChainEnd(chain, seq, last_us)
 
 
 def _previous_received_us(path: Path) -> int:
@@ -136,7 +232,13 @@ def _previous_received_us(path: Path) -> int:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)) as connection:
+    try:
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+    except sqlite3.OperationalError as error:
+        if not path.exists():
+            raise SegmentGone(path) from error
+        raise
+    with closing(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise JournalFailure(f"{path}: its schema {version} is newer than this program's {len(MIGRATIONS)}")

@@ -194,7 +194,9 @@ def test_a_newer_file_is_refused_in_the_operators_words(tmp_path):
     connection = sqlite3.connect(path)
     connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     connection.close()
-    with pytest.raises(StateError, match=r"state.db: has version 2, this program knows 1.*newer"):
+    with pytest.raises(
+        StateError, match=rf"has version {len(MIGRATIONS) + 1}, this program knows {len(MIGRATIONS)}.*newer"
+    ):
         StateDb(path)
 
 
