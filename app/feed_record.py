@@ -1,7 +1,7 @@
 """What the journals of a state directory hold, as one frame for a feed file.
 
 Promises: every row of every collector's journal in the span asked for, the journal's own `$` rows included; nothing is
-changed, and a collector may go on writing. Does not promise rows of segments that were archived and unlinked.
+changed, and a collector may go on writing. Rows of sealed segments are read from `raw/`.
 """
 
 from collections.abc import Callable
