@@ -80,7 +80,8 @@ def point_table(site: Site) -> pl.DataFrame:
         if point.ref_o2_pct is not None:
             add(point.station, CONVERTED_PREFIX + point.factor, own=point.factor, **measured)
     for station in site.stations:
-        add(station.station, STATION_PRESENCE)
+        # a station out of use is not silent
+        add(station.station, STATION_PRESENCE, valid_from=station.valid_from, valid_to=station.valid_to)
         add(station.station, REJECT_COUNT)
     for pair in site.pairs:
         add(pair.treatment_station, f"{TREATMENT_OFF}:{pair.pair}", own=TREATMENT_OFF)

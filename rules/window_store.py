@@ -102,7 +102,7 @@ class WindowStore:
                     held[bucket] = rows.filter(pl.col("until").is_null()).rechunk()
 
     def pack(self, now_us: int) -> None:
-        """Every quarter of an hour: packs the buckets that ended half an hour ago. Whether it did."""
+        """Every quarter of an hour: packs the buckets that ended half an hour ago."""
         if now_us - self.packed_us < _PACK_EVERY_US:
             return
         self.packed_us = now_us

@@ -12,7 +12,7 @@ from contracts.frames import MESSAGES
 from rules.alerts import AlertState, update
 from rules.evaluate import evaluate
 from rules.plan import compile_plan
-from rules.spec import FlatLineRule, LimitRule
+from rules.spec import FlatLineRule, LimitRule, MissingRule
 from rules.ticks import SiteClock, clock_payload
 from rules.windows import advance, start
 from tests.builders import START, minutes, sample, samples, site
@@ -163,3 +163,15 @@ def test_a_late_sample_of_a_packed_hour_makes_the_revision_it_would_have_made_of
         return hours.sort("revision").drop("on_time").rows()
 
     assert revisions(70, 300, 600, 880) == revisions(70, 880) == revisions()
+
+
+def test_a_station_that_is_out_of_use_is_not_silent():
+    gone = site()
+    stations = tuple(
+        station.model_copy(update={"valid_to": (START - timedelta(days=3)).date()}) for station in gone.stations
+    )
+    rule = MissingRule(id="silent", kind="missing")
+    for one, silent in ((gone, 1), (gone.model_copy(update={"stations": stations}), 0)):
+        plan = compile_plan(one, [rule])
+        decided = advance(plan, start(START), samples([]), START + minutes(60)).decisions
+        assert evaluate(plan, decided)["level"].drop_nulls().n_unique() == silent
