@@ -4,7 +4,20 @@ import sys
 
 import typer
 
-from .commands import bench, decode, demo, feed_from_csv, replay, rules, rules_test, run, simulate, status
+from .commands import (
+    backup,
+    bench,
+    decode,
+    demo,
+    feed_from_csv,
+    replay,
+    rules,
+    rules_test,
+    run,
+    simulate,
+    status,
+    verify,
+)
 from .commands import feed as feeds
 from .yaml_lines import SiteErrors
 
@@ -22,6 +35,9 @@ app.command("decode")(decode.decode_command)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay_command)
 app.command("status")(status.status_command)
+app.command("verify")(verify.verify_command)
+app.command("backup")(backup.backup_command)
+app.command("restore")(backup.restore_command)
 app.command("bench")(bench.bench_command)
 feed.command("from-csv")(feed_from_csv.feed_from_csv)
 feed.command("record")(feeds.record_command)

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from importlib.resources import as_file, files
 from pathlib import Path
 
 from contracts import topics
@@ -17,20 +18,28 @@ from store.parquet import make_directory, replacing
 from .rule_files import TEST_SUFFIX, library_files
 
 READ = ("site.yaml", "registry/*.csv", "rules/*.yaml")
+LIBRARY = "library/"  # kept path of the library's rule files and of the program's own tables
 
 
 def site_content(directory: Path, library: Sequence[str]) -> dict[str, str]:
-    """Every file that decides, by its path: the site's own and the library files it names."""
-    files = {
+    """Every file that decides, by its path: the site's own, the library files it names, the program's tables."""
+    own = {
         path.relative_to(directory).as_posix(): path.read_text(encoding="utf-8")
         for pattern in READ
         for path in sorted(directory.glob(pattern))
         if not path.name.endswith(TEST_SUFFIX)
     }
     shipped = library_files()
-    tables = sorted(shipped[next(iter(shipped))].parent.glob("*.csv"))
-    paths = [*(shipped[name] for name in library), *tables]
-    return files | {f"library/{path.name}": path.read_text(encoding="utf-8") for path in paths}
+    return (
+        own | {LIBRARY + shipped[name].name: shipped[name].read_text(encoding="utf-8") for name in library} | tables()
+    )
+
+
+def tables() -> dict[str, str]:
+    """The tables of this program that decide: validity, marks, factors."""
+    with as_file(files("rules") / "library") as library, as_file(files("contracts") / "tables") as contracts:
+        paths = sorted([*library.glob("*.csv"), contracts / "factors.csv"])
+        return {LIBRARY + path.name: path.read_text(encoding="utf-8") for path in paths}
 
 
 def keep(content: dict[str, str], state_dir: Path) -> str:

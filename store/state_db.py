@@ -5,6 +5,7 @@ spans follow each other without gap; what was delivered is never pending again.
 Does not promise: that a notification is sent once only (at least once; its key lets receivers drop a second one).
 """
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,7 +47,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             attempt INTEGER NOT NULL, at INTEGER NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL)""",
         "CREATE INDEX receipts_by_key ON receipts (key, channel)",
     ),
+    # Receipts alone cannot be derived from the journal: each one carries the hash of itself and all before it.
+    ("ALTER TABLE receipts ADD COLUMN chain TEXT",),  # null: written before there was a chain
 )
+RECEIPTS_START = "0" * 64  # what the first receipt continues
 
 # what an attempt makes of a pending notification
 _OUTBOX_STATE = {
@@ -245,11 +249,15 @@ class StateDb:
         if (outcome == Receipt.FAILED) != (next_at_us is not None):
             raise ValueError("next_at_us goes with a failed attempt and with no other")
         with self._transaction() as connection:
-            if not connection.execute("SELECT 1 FROM outbox WHERE key = ? AND channel = ?", (key, channel)).fetchone():
+            told = connection.execute("SELECT created_at FROM outbox WHERE key = ? AND channel = ?", (key, channel))
+            if (created := told.fetchone()) is None:
                 raise KeyError(f"no notification {key} for {channel}")
+            last = connection.execute("SELECT chain FROM receipts ORDER BY seq DESC LIMIT 1").fetchone()
+            row = (key, channel, attempt, at_us, str(outcome), detail)
+            chain = receipt_link((last and last["chain"]) or RECEIPTS_START, row, created["created_at"])
             connection.execute(
-                "INSERT INTO receipts (key, channel, attempt, at, outcome, detail) VALUES (?, ?, ?, ?, ?, ?)",
-                (key, channel, attempt, at_us, str(outcome), detail),
+                "INSERT INTO receipts (key, channel, attempt, at, outcome, detail, chain) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*row, chain),
             )
             connection.execute(
                 "UPDATE outbox SET state = ?, attempts = max(attempts, ?), next_at = coalesce(?, next_at)"
@@ -258,7 +266,11 @@ class StateDb:
             )
 
     def receipts(self, after_seq: int = 0) -> list[dict[str, object]]:
-        rows = self._connection.execute("SELECT * FROM receipts WHERE seq > ? ORDER BY seq", (after_seq,))
+        """In the order they came, each with its `seq`."""
+        rows = self._connection.execute(
+            "SELECT seq, key, channel, attempt, at, outcome, detail FROM receipts WHERE seq > ? ORDER BY seq",
+            (after_seq,),
+        )
         return [dict(row) for row in rows]
 
     def outbox_counts(self) -> dict[str, int]:
@@ -296,6 +308,12 @@ class StateDb:
 
     def _version(self) -> int:
         return self._connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def receipt_link(previous: str, row: tuple[object, ...], created_at: int) -> str:
+    """SHA-256 over the link before, the receipt (key, channel, attempt, at, outcome, detail) and its notification's
+    created_at."""
+    return hashlib.sha256(_to_json([previous, *row, created_at]).encode()).hexdigest()
 
 
 def _span(row: sqlite3.Row) -> SpanRow:
