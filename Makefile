@@ -17,7 +17,7 @@ demo: setup ## a whole centre on this machine: a day of history, then live, with
 	$(BIN)/greenisland demo $(ARGS)
 
 test: setup check ## everything but the long runs; names what is missing
-	$(BIN)/python -m pytest -m "not long" $(ARGS)
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal $(ARGS)
 
 test-long: setup ## the long runs and many more examples of every law
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest $(ARGS)

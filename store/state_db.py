@@ -49,6 +49,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # Receipts alone cannot be derived from the journal: each one carries the hash of itself and all before it.
     ("ALTER TABLE receipts ADD COLUMN chain TEXT",),  # null: written before there was a chain
+    ("CREATE INDEX spans_kept ON spans (seq) WHERE file IS NOT NULL",),  # pruning must not look at years of spans
 )
 RECEIPTS_START = "0" * 64  # what the first receipt continues
 

@@ -228,7 +228,7 @@ moods_of = st.lists(
     st.tuples(st.integers(1, 40), st.sampled_from(["low", "near", "high", "mixed", "missing"])), min_size=1, max_size=5
 )
 seeds = st.integers(0, 2**32 - 1).map(Random)
-few = settings(max_examples=settings().max_examples // 8)
+few = settings(max_examples=settings().max_examples // 4)
 
 
 def length_of(moods) -> int:
