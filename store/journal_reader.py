@@ -232,14 +232,18 @@ def _previous_received_us(path: Path) -> int:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    connection = None
     try:
         connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+        # the first read opens the write-ahead log, which leaves after the database when a segment is sealed
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.OperationalError as error:
+        if connection is not None:
+            connection.close()
         if not path.exists():
             raise SegmentGone(path) from error
         raise
     with closing(connection):
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise JournalFailure(f"{path}: its schema {version} is newer than this program's {len(MIGRATIONS)}")
         yield connection
