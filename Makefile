@@ -16,7 +16,8 @@ setup: .venv/.ready ## create .venv with .venv/bin/greenisland
 demo: setup ## a whole centre on this machine: a day of history, then live, with incidents
 	$(BIN)/greenisland demo $(ARGS)
 
-test: setup check ## everything but the long runs; names what is missing
+test: setup check ## everything but the long runs; names what is missing. The laws hold on one thread as well
+	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "not long" -n 2 tests/property
 	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal $(ARGS)
 
 test-long: setup ## the long runs and many more examples of every law
