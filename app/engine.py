@@ -47,6 +47,10 @@ def from_us(us: int) -> datetime:
     return datetime.fromtimestamp(us / 1_000_000, UTC)
 
 
+class RecoveryFailure(RuntimeError):
+    """The journals do not lead to what was committed: going on would decide windows a second time, or without data."""
+
+
 class JournalFeed:
     """The collectors' journals as one feed, in order, up to where no earlier row can still come."""
 
@@ -103,7 +107,8 @@ class Engine:
     def recover(self, progress: Callable[[float], None] = lambda _: None) -> int:
         """Rebuilds the windows: a checkpoint, then the journal up to the cursor, decided again and thrown away.
 
-        progress is told the share done, 0 to 1. Returns the number of messages read again.
+        progress is told the share done, 0 to 1. Returns the number of messages read again. Raises RecoveryFailure where
+        the site's clock does not come out as it was committed.
         """
         at, done = 0, 0
         if (found := read_checkpoint(self._checkpoints, self._made_for, self._cursor)) is not None:
@@ -116,7 +121,21 @@ class Engine:
             at = epoch_us(messages["received_at"][-1])
             done += messages.height
             progress(min(1.0, at / self._cursor))
+        self._check_recovered()
         return done
+
+    def _check_recovered(self) -> None:
+        last = self.db.last_span()
+        stands_at = self._state.clock.now
+        if last is None or (None if stands_at is None else epoch_us(stands_at)) == last.clock_to:
+            return
+        committed = "nowhere" if last.clock_to is None else from_us(last.clock_to).isoformat()
+        raise RecoveryFailure(
+            f"span {last.seq} was committed with the site's clock at {committed}; read again, the journals lead to "
+            f"{stands_at.isoformat() if stands_at else 'no clock at all'}. Is a journal missing, or were the site's "
+            f"collectors ({', '.join(self.site.file.collectors)}) changed? A site with other collectors needs a state "
+            "directory of its own"
+        )
 
     def step(self, rows: int = BATCH_ROWS) -> Span | None:
         """Decides and commits the next span; None where the journals hold nothing new to decide."""

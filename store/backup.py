@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from .journal import segment_paths
-from .parquet import TEMPORARY, make_directory, replacing, unlink_durably
+from .parquet import TEMPORARY, fsync, make_directory, replacing, unlink_durably
 from .state_lock import ARCHIVE, UPKEEP, state_lock
 
 MANIFEST = "backup.json"
@@ -80,7 +80,7 @@ class _Copy:
         with closing(_read_only(path)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file; whoever opens it to write chooses for itself
-        _fsync(target)
+        fsync(target)
         self.files[name] = {"bytes": target.stat().st_size, "sha256": _sha256(target)}
         self.told(self.files[name]["bytes"])
 
@@ -232,15 +232,7 @@ def _read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
 
 
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _fsync_folders(root: Path) -> None:
     """The names in them survive a power failure only after this."""
     for folder, _, _ in os.walk(root):
-        _fsync(Path(folder))
+        fsync(Path(folder))

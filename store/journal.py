@@ -18,6 +18,8 @@ from typing import Self
 
 from contracts.ports import RawMessage
 
+from .parquet import fsync
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 CHAIN_START = bytes(32)  # what the first batch of a journal continues
@@ -113,7 +115,7 @@ class Journal:
         self._connection: sqlite3.Connection | None = None
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            _fsync_folder(directory.parent)
+            fsync(directory.parent)
             self._lock_file = _lock(directory)
         except OSError as error:
             raise JournalFailure(f"{directory}: {error}") from error
@@ -271,13 +273,4 @@ def _make_segment(directory: Path, number: int, chain: bytes, seq: int, last_us:
     connection.execute("INSERT INTO meta VALUES (?,?,?,?)", (directory.name, chain, seq, last_us))
     connection.close()  # the last connection moves the write-ahead log into the file, with its fsync
     unfinished.rename(path)
-    _fsync_folder(directory)
-
-
-def _fsync_folder(directory: Path) -> None:
-    """A new name in a folder survives a power failure only after this."""
-    folder = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    fsync(directory)

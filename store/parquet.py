@@ -122,9 +122,9 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         yield temporary
-        _fsync(temporary)
+        fsync(temporary)
         temporary.replace(path)
-        _fsync(path.parent)
+        fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -134,7 +134,7 @@ def make_directory(directory: Path) -> None:
     if not directory.is_dir():
         make_directory(directory.parent)
         directory.mkdir(exist_ok=True)
-        _fsync(directory.parent)
+        fsync(directory.parent)
 
 
 def unlink_durably(paths: Iterable[Path]) -> None:
@@ -144,10 +144,11 @@ def unlink_durably(paths: Iterable[Path]) -> None:
         path.unlink(missing_ok=True)
         directories.add(path.parent)
     for directory in directories:
-        _fsync(directory)
+        fsync(directory)
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Makes a file's content, or the names in a directory, survive a power failure."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

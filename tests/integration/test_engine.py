@@ -2,6 +2,7 @@
 
 import json
 import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -9,7 +10,7 @@ import httpx
 import pytest
 
 from app.collector import journal_directory
-from app.engine import Engine
+from app.engine import Engine, RecoveryFailure
 from app.senders import send_due, webhook_senders
 from contracts.clock import ScaledClock
 from contracts.ports import RawMessage
@@ -51,13 +52,9 @@ def write(state_dir, rows, collector="main"):
 
 
 def decide(site_, state_dir, rules=RULES):
-    engine = Engine(site_, rules, state_dir, ScaledClock(START, 1))
-    engine.recover()
-    spans = []
-    while (span := engine.step()) is not None:
-        spans.append(span)
-    engine.close()
-    return spans
+    with closing(Engine(site_, rules, state_dir, ScaledClock(START, 1))) as engine:
+        engine.recover()
+        return list(iter(engine.step, None))
 
 
 BAD = {
@@ -113,6 +110,24 @@ def test_nothing_is_decided_until_every_collector_has_said_what_time_it_is(tmp_p
     judged = [(row["revision"], row["value_scaled"]) for row in verdicts if row["window_at"] == START]
     assert judged == [(1, 70_000_000)]
     assert max(row["decided_at"] for row in verdicts) <= START + minutes(4)  # the slower clock
+
+
+def test_an_engine_refuses_to_go_on_with_other_collectors_or_without_its_journal(tmp_path):
+    one = site([POINT], limits=[{"period": "minute"}], collectors=("east",))
+    two = site([POINT], limits=[{"period": "minute"}], collectors=("east", "west"))
+    rows = [(START, clock_row(START, "east")), (START + minutes(1), message(payload(START, {"a21026": 60.0})))]
+    write(tmp_path, [*rows, (START + minutes(4), clock_row(START + minutes(4), "east"))], "east")
+    decide(one, tmp_path)
+    for later in (None, START + minutes(9)):  # the new collector has not spoken yet; it has
+        if later is not None:
+            write(tmp_path, [(later, clock_row(later, "west"))], "west")
+        with pytest.raises(RecoveryFailure, match="collectors"):
+            decide(two, tmp_path)
+    assert decide(one, tmp_path) == []
+    for segment in journal_directory(tmp_path, "east").glob("journal-*"):
+        segment.unlink()
+    with pytest.raises(RecoveryFailure, match="Is a journal missing"):
+        decide(one, tmp_path)
 
 
 @pytest.fixture
