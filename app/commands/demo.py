@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from contracts.catalogue import Language
+from contracts.catalogue.screen import WORDS
 from contracts.durations import parse_duration
 
 from ..rule_files import compile_rules, load_rules
@@ -40,9 +42,9 @@ def demo_command(
 
     Needs no server, no Docker and no rights: the broker is inside, on the loopback. Everything shown is simulated.
     """
+
     from ..demo.run import DemoFailure, Options, run_demo
     from ..demo.summary import print_summary
-    from ..demo.words import WORDS, language_of
 
     if language not in (None, "zh", "en"):
         raise typer.BadParameter(f"{language!r}; there are zh and en", param_hint="--language")
@@ -81,3 +83,9 @@ def demo_command(
         console.print(WORDS["kept"][spoken].format(path=state), markup=False, highlight=False)
     if as_json:
         print(json.dumps(summary, ensure_ascii=False))
+
+
+def language_of(environment: dict[str, str]) -> Language:
+    """zh where the locale says so, else en; the first of LC_ALL, LC_MESSAGES, LANG that is set decides."""
+    named = next((environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), "")
+    return "zh" if named.lower().startswith("zh") else "en"

@@ -18,6 +18,7 @@ from rich.live import Live as LiveDisplay
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from contracts.catalogue import Language
+from contracts.catalogue.screen import WORDS
 from contracts.clock import ScaledClock
 from contracts.site import Broker, Site
 from ingest.mqtt import CollectorMetrics
@@ -32,7 +33,6 @@ from .history import LENGTH, live_start, write_history
 from .stations import Published, run_stations
 from .summary import summary_of
 from .view import Live, alert_text, plain_line, screen
-from .words import WORDS
 
 log = logging.getLogger(__name__)
 

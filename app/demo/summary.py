@@ -7,10 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.catalogue import Language
+from contracts.catalogue.screen import INCIDENT, WORDS
 from contracts.civil_time import local
 
 from .board import Board, Tally
-from .words import INCIDENT, WORDS
 
 
 def summary_of(

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from contracts.catalogue import LEVEL, PERIOD, Language
+from contracts.catalogue.screen import MARK, MEDIUM, WORDS
 from contracts.civil_time import local
 from contracts.durations import format_duration
 
 from .board import Board, StationState, Told, base_factor
-from .words import MARK, MEDIUM, WORDS
 
 STYLE = {"red": "bold red", "orange": "bold dark_orange", "yellow": "bold yellow"}
 NAME_CELLS, WIDE_NAME_CELLS, WIDE = 26, 34, 100

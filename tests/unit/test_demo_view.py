@@ -9,14 +9,15 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from app.commands.demo import language_of
 from app.demo.board import Board, Tally, incident_of
 from app.demo.history import live_start
 from app.demo.summary import print_summary, summary_of
 from app.demo.view import Live, alert_text, plain_line, screen
-from app.demo.words import MARK, MEDIUM, WORDS, language_of
 from app.pipeline import Pipeline, PipelineState
 from app.rule_files import load_rules
 from app.site_files import load_site
+from contracts.catalogue.screen import MARK, MEDIUM, WORDS
 from rules.ticks import SiteClock
 from simulators.simulate import simulate
 

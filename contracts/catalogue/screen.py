@@ -1,6 +1,6 @@
-"""What the demo's screen and summary say, beside the texts of the catalogue."""
+"""What a screen says around the alerts: headings, media, kinds of incident, marks of the levels."""
 
-from contracts.catalogue import Language
+from . import Language
 
 WORDS: dict[str, dict[Language, str]] = {
     "simulated_time": {"zh": "模拟时间", "en": "simulated time"},
@@ -84,9 +84,3 @@ INCIDENT: dict[str, dict[Language, str]] = {
 
 # A grade is read from its mark and its word; the colour only repeats it.
 MARK = {"red": "!!!", "orange": "!!", "yellow": "!"}
-
-
-def language_of(environment: dict[str, str]) -> Language:
-    """zh where the locale says so, else en; the first of LC_ALL, LC_MESSAGES, LANG that is set decides."""
-    named = next((environment[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if environment.get(name)), "")
-    return "zh" if named.lower().startswith("zh") else "en"
