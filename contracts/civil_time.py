@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-PERIODS = {"minute": "1m", "hour": "1h", "day": "1d", "year": "1y"}  # Polars duration of each window
+# Polars duration of each window
+PERIODS = {"minute": "1m", "five_minute": "5m", "hour": "1h", "day": "1d", "month": "1mo", "year": "1y"}
 
 
 def zone(name: str) -> ZoneInfo:
@@ -40,12 +41,15 @@ def window_end(start: pl.Expr, period: str, zone_name: str) -> pl.Expr:
 def next_boundary(at: datetime, period: str, zone_name: str) -> datetime:
     """The first start of a civil window after the instant; UTC."""
     there = local(at, zone_name)
-    if period == "minute":
-        return (there.replace(second=0, microsecond=0) + timedelta(minutes=1)).astimezone(UTC)
+    if period in ("minute", "five_minute"):
+        minutes = 1 if period == "minute" else 5 - there.minute % 5
+        return (there.replace(second=0, microsecond=0) + timedelta(minutes=minutes)).astimezone(UTC)
     if period == "hour":
         into = timedelta(minutes=there.minute, seconds=there.second, microseconds=there.microsecond)
         return at.astimezone(UTC) - into + timedelta(hours=1)
     midnight = there.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if period == "day":
         return (midnight + timedelta(days=1)).astimezone(UTC)
+    if period == "month":
+        return (midnight.replace(day=1) + timedelta(days=32)).replace(day=1).astimezone(UTC)
     return midnight.replace(year=there.year + 1, month=1, day=1).astimezone(UTC)

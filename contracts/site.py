@@ -16,6 +16,7 @@ from .factors import Factor
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 RAW_MESSAGES_KEPT_MIN = timedelta(days=1826)  # 生态环境监测条例 (Order 820) Art. 26: at least five years
+Period = Literal["instant", "minute", "five_minute", "hour", "day", "month", "year"]
 Medium = Literal["flue_gas", "voc_stack", "waste_water", "surface_water", "ambient_air", "power", "energy"]
 
 
@@ -63,8 +64,10 @@ class Hold(Strict):
 
     instant: int = 2
     minute: int = 30
+    five_minute: int = 30
     hour: int = 300
     day: int = 1800
+    month: int = 1800
     year: int = 1800
 
 
@@ -72,7 +75,7 @@ class ValidityOverride(Strict):
     """A site's own completeness rule for one medium and window; replaces the library's row."""
 
     medium: Medium
-    period: Literal["minute", "hour", "day", "year"]
+    period: Literal["minute", "five_minute", "hour", "day", "month", "year"]
     need: Annotated[int, Field(ge=1)]  # so many valid parts ...
     of: Annotated[int, Field(ge=1)]  # ... of so many; scaled to what the window expects
     clause: str
@@ -212,12 +215,15 @@ class Limit(Dated):
     limit_id: Identifier
     outlet: Identifier
     factor: str
-    period: Literal["instant", "minute", "hour", "day", "year"]
+    period: Period
     comparator: Literal["<=", "<", ">=", ">"] = "<="  # what the value must be to be within
     limit: float
     unit: str
     decimals: Annotated[int, Field(ge=0, le=9)] | None = None  # rounding place of the compared value
     comparison: Literal["full_value", "rounded"] = "full_value"  # GB/T 8170
+    when_factor: str | None = None  # the limit holds for windows in which this factor of the same station ...
+    when_comparator: Literal["<=", "<", ">=", ">"] | None = None  # ... has a mean that is so ...
+    when_value: float | None = None  # ... against this, in the factor's canonical unit
     basis: Literal["standard", "permit", "ultra_low", "agreement", "internal"]
     standard: str
     clause: str = ""

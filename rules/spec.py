@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from contracts.site import Duration, Identifier, Medium, Strict
+from contracts.site import Duration, Identifier, Medium, Period, Strict
 
 Level = Literal["yellow", "orange", "red"]
 
@@ -31,10 +31,8 @@ class LimitRule(RuleBase):
     """Means (or instant values) against the limits assigned to the point's outlet."""
 
     kind: Literal["limit"]
-    period: Literal["instant", "minute", "hour", "day", "year"]
-    limits_of: Literal["instant", "minute", "hour", "day", "year"] | None = (
-        None  # limits of another period: early warning
-    )
+    period: Period
+    limits_of: Period | None = None  # limits of another period: early warning
     levels: dict[Level, Annotated[float, Field(gt=0)]] = Field({"orange": 1.0})  # multiples of the limit
 
     @model_validator(mode="after")

@@ -80,8 +80,10 @@ LEVEL: dict[str, dict[Language, str]] = {
 PERIOD: dict[str, dict[Language, str]] = {
     "instant": {"zh": "瞬时值", "en": "instant value"},
     "minute": {"zh": "分钟均值", "en": "minute mean"},
+    "five_minute": {"zh": "5分钟均值", "en": "5-minute mean"},
     "hour": {"zh": "小时均值", "en": "hour mean"},
     "day": {"zh": "日均值", "en": "day mean"},
+    "month": {"zh": "月均值", "en": "month mean"},
     "year": {"zh": "年均值", "en": "year mean"},
 }
 
