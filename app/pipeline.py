@@ -141,11 +141,13 @@ class Pipeline:
 
     def _aggregates(self, decisions: pl.DataFrame) -> pl.DataFrame:
         """AGGREGATES of measured and converted points; instants stand in the readings, own counts in verdicts."""
+        windows = decisions.filter(pl.col("period") != "instant")
+        if windows.is_empty():
+            return empty(AGGREGATES)
         named = self.plan.points.select("point", "partition", "station", "factor", "decimals", "unit")
         own = pl.col("factor").is_in(["$station", "$rejects"])
         return (
-            decisions.filter(pl.col("period") != "instant")
-            .join(named, on="point", how="left")
+            windows.join(named, on="point", how="left")
             .filter(~own)
             .rename(
                 {

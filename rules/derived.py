@@ -20,8 +20,8 @@ SCALED_MAX = 9.2e18  # |value| in 10^-decimals must fit Int64
 def derive(plan: Plan, store: WindowStore, period: str, made: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Per kind of derived point of the period: its decisions, not yet numbered, for windows whose inputs changed."""
     for kind, compute in (("convert_o2", _convert_o2), ("treatment_off", _treatment_off)):
-        wanted = plan.derived.filter((pl.col("period") == period) & (pl.col("kind") == kind))
-        if wanted.is_empty() or made.is_empty():
+        wanted = plan.derived_of.get((period, kind))
+        if wanted is None or made.is_empty():
             continue
         touched = pl.concat(
             [

@@ -68,14 +68,40 @@ class Plan:
         return self.points.filter(pl.col("kind").is_not_null()).select("point")
 
     @cached_property
-    def from_samples(self) -> dict[str, pl.DataFrame]:
-        """Points whose readings are parts of the period's windows."""
-        return {period: rows.filter("from_samples").select("point") for period, rows in self.levels_of.items()}
+    def is_measured(self) -> pl.Series:
+        """By point number: whether a device speaks for it."""
+        return self.points["kind"].is_not_null()
 
     @cached_property
-    def from_windows(self) -> dict[str, pl.DataFrame]:
-        """Points whose smaller windows are parts of the period's windows."""
-        return {period: rows.filter(~pl.col("from_samples")).select("point") for period, rows in self.levels_of.items()}
+    def scale(self) -> pl.Series:
+        """By point number: 10^decimals."""
+        return self.points.select(pl.lit(10.0).pow(pl.col("decimals").cast(pl.Float64))).to_series()
+
+    @cached_property
+    def own_points(self) -> dict[str, pl.DataFrame]:
+        """station, point of what the pipeline counts itself, by its factor."""
+        return {
+            factor: self.points.filter(pl.col("factor") == factor).select("station", "point")
+            for factor in (STATION_PRESENCE, REJECT_COUNT)
+        }
+
+    @cached_property
+    def derived_of(self) -> dict[tuple[str, str], pl.DataFrame]:
+        """DERIVED by period and kind; what is not there is empty."""
+        return self.derived.partition_by("period", "kind", as_dict=True)  # type: ignore[return-value]
+
+    @cached_property
+    def has_samples(self) -> dict[str, pl.Series]:
+        """By period, by point number: whether the point's readings are parts of the period's windows."""
+        return {period: self._is_in(rows.filter("from_samples")) for period, rows in self.levels_of.items()}
+
+    @cached_property
+    def has_parts(self) -> dict[str, pl.Series]:
+        """By period, by point number: whether the point's smaller windows are parts of the period's windows."""
+        return {period: self._is_in(rows.filter(~pl.col("from_samples"))) for period, rows in self.levels_of.items()}
+
+    def _is_in(self, rows: pl.DataFrame) -> pl.Series:
+        return self.points["point"].is_in(rows["point"].implode())
 
     @cached_property
     def grid_of(self) -> dict[str, pl.DataFrame]:
