@@ -17,7 +17,7 @@ from typing import Self
 
 from contracts.ports import JournalFailure, JournalFull, RawMessage
 
-from .journal_block import Row, pack, portions
+from .journal_block import Row, pack_batches
 from .journal_schema import ChainEnd, connect, insert, make
 from .journal_segment import NO_COMPANION, Segment, is_earlier
 from .parquet import fsync
@@ -133,7 +133,7 @@ class Journal:
     def _append(self, rows: list[Row], wall_us: int) -> None:
         if self._failure:
             raise JournalFailure(f"the journal has failed before and takes nothing more: {self._failure}")
-        batches = [(part, pack(part)) for part in portions(rows)]  # what cannot be packed leaves all as it was
+        batches = pack_batches(rows)  # what cannot be packed leaves all as it was
         try:
             if self._is_rolling or self._is_over(wall_us):
                 self._roll()
@@ -145,7 +145,7 @@ class Journal:
             self._failure = str(failure)
             raise JournalFailure(self._failure) from error
 
-    def _commit(self, batches: list[tuple[list[Row], bytes]]) -> None:
+    def _commit(self, batches: Sequence[tuple[Sequence[Row], bytes]]) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
         end = insert(self._connection, self._end, batches)
         self._connection.execute("COMMIT")

@@ -9,7 +9,7 @@ import hashlib
 import struct
 import zlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 import polars as pl
@@ -37,24 +37,6 @@ class BlockDamaged(ValueError):
     """The bytes are no block of this journal."""
 
 
-def portions(rows: Sequence[Row], most_bytes: int = PACKED_BYTES) -> Iterator[list[Row]]:
-    """The rows in order, in portions that pack to about so many bytes at most. Raises ValueError for a longer message
-    than any protocol takes in."""
-    part: list[Row] = []
-    size = 0
-    for row in rows:
-        length = _HEAD.size + 4 * (len(row[2]) + len(row[3])) + len(row[4])  # a character has at most 4 bytes
-        if length > PACKED_MAX_BYTES:
-            raise ValueError(f"a message of {len(row[4]):,} bytes on {row[3][:80]!r}: no journal takes that")
-        if part and size + length > most_bytes:
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += length
-    if part:
-        yield part
-
-
 def pack(rows: Iterable[Row]) -> bytes:
     """Per message its two instants, the lengths of its texts, and the texts."""
     parts: list[bytes] = []
@@ -67,6 +49,24 @@ def pack(rows: Iterable[Row]) -> bytes:
             payload,
         )
     return b"".join(parts)
+
+
+def pack_batches(rows: Sequence[Row], most_bytes: int = PACKED_BYTES) -> list[tuple[Sequence[Row], bytes]]:
+    """Rows in order and each portion of them packed: one, unless they are more bytes than a block should have.
+
+    Raises ValueError for a message that is longer than any protocol takes in.
+    """
+    packed = pack(rows)
+    if len(packed) <= most_bytes:
+        return [(rows, packed)]
+    bounds, batches, begin = _bounds(packed), [], 0
+    for n, (at, end) in enumerate(pairwise(bounds)):
+        if end - at > PACKED_MAX_BYTES:
+            raise ValueError(f"a message of {end - at:,} bytes on {rows[n][3][:80]!r}: no journal takes that")
+        if n > begin and end - bounds[begin] > most_bytes:
+            batches.append((rows[begin:n], packed[bounds[begin] : at]))
+            begin = n
+    return [*batches, (rows[begin:], packed[bounds[begin] :])]
 
 
 def chain_link(previous: bytes, packed: bytes) -> bytes:

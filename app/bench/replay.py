@@ -6,7 +6,7 @@ from ..replay import STEP_ROWS, cut, replay
 from .harness import Figure, Size, alternate, figure, rates, ratios
 from .workload import FACTORS, HOUR_RULE, START, messages_of, site_of
 
-STATIONS, MINUTES = 100, 180
+STATIONS, MINUTES = 100, 900  # long enough that compiling the rules and closing the feed are no large part of it
 RATIO_MIN = 0.7
 
 

@@ -12,9 +12,10 @@ from app.bench.chaos.harness import chaos, drained
 from app.bench.chaos.kill_points import KILL_POINTS
 from app.bench.chaos.reconcile import reconcile
 from app.bench.harness import WIDTH
+from app.feed_record import record
+from contracts.ports import RawMessage
 from store.influx import query
-from store.journal_segment import reading
-from tests.journal_forgery import forge
+from store.journal import Journal
 
 pytestmark = pytest.mark.server
 
@@ -68,12 +69,15 @@ def change_a_window(state_dir):
 
 
 def lose_a_journal_message(state_dir):
-    path = max((state_dir / "journal" / "main").glob("journal-*.db"))
-    with reading(path) as segment:
-        rows_of = {batch.seq: segment.rows_of(batch) for batch in segment.batches()}
-    seq, row = next((seq, row) for seq, rows in rows_of.items() for row in rows[:-1] if row[3].endswith("/json"))
-    forge(path, seq, lambda rows: [one for one in rows if one != row])
-    return row[3]
+    """The journal written anew without one message: every hash of it fits."""
+    rows = pl.concat(record(state_dir).values())
+    lost = rows.filter(pl.col("topic").str.ends_with("/json")).row(0, named=True)
+    kept = rows.filter(pl.col("received_at") != lost["received_at"])
+    shutil.rmtree(state_dir / "journal" / "main")
+    shutil.rmtree(state_dir / "raw", ignore_errors=True)
+    with Journal(state_dir / "journal" / "main") as journal:
+        journal.append_history([(at, RawMessage(*message)) for at, *message in kept.iter_rows()])
+    return lost["topic"]
 
 
 def lose_row(table, n):

@@ -1,6 +1,7 @@
 """Packing a batch: both ways to unpack it agree, and no bytes do worse than to be refused."""
 
 import zlib
+from itertools import pairwise
 
 import polars as pl
 import pytest
@@ -14,7 +15,7 @@ from store.journal_block import (
     BlockDamaged,
     from_block,
     pack,
-    portions,
+    pack_batches,
     to_block,
     unpack,
     unpack_frame,
@@ -79,7 +80,9 @@ def test_no_block_makes_anybody_ask_for_endless_memory(packed_bytes):
 
 
 @given(rows=ROWS, most=st.integers(1, 600))
-def test_portions_keep_every_row_in_order_and_none_but_a_single_row_is_longer(rows, most):
-    parts = list(portions(rows, most))
-    assert [row for part in parts for row in part] == rows
-    assert all(len(part) == 1 or len(pack(part)) <= most for part in parts)
+def test_a_long_commit_is_divided_in_order_and_only_a_single_message_is_longer_than_asked(rows, most):
+    batches = pack_batches(rows, most)
+    assert [row for part, _ in batches for row in part] == rows
+    assert all(pack(part) == packed for part, packed in batches)
+    assert all(len(part) == 1 or len(packed) <= most for part, packed in batches)
+    assert all(len(packed) + len(pack(after[:1])) > most for (_, packed), (after, _) in pairwise(batches))
