@@ -17,7 +17,7 @@ import polars as pl
 
 from contracts.factors import Factor, standard_factors
 from contracts.site import Site, ValidityOverride
-from rules.bindings import RuleProblem
+from rules.base import RuleProblem
 from rules.plan import compile_plan
 from rules.spec import Rule
 from rules.validity import completeness, marks

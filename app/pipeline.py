@@ -140,13 +140,12 @@ class Pipeline:
         )
 
     def _aggregates(self, decisions: pl.DataFrame) -> pl.DataFrame:
-        """AGGREGATES of measured and converted points; instants stand in the readings, own counts in verdicts."""
-        named = self.plan.points.select("point", "partition", "station", "factor", "decimals", "unit")
-        own = pl.col("factor").is_in(["$station", "$rejects"])
+        """AGGREGATES of points people see; instants stand in the readings, what one rule had made in its verdicts."""
+        published = self.plan.points.filter("is_published")
+        named = published.select("point", "partition", "station", "factor", "decimals", "unit")
         return (
             decisions.filter(pl.col("period") != "instant")
-            .join(named, on="point", how="left")
-            .filter(~own)
+            .join(named, on="point")
             .rename(
                 {
                     "tick": "decided_at",

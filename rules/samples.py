@@ -17,6 +17,7 @@ SAMPLES = pl.Schema(
         "tick": INSTANT,  # first tick that may use it
         "value": pl.Int64,  # in 10^-decimals of the point's unit
         "valid": pl.Boolean,
+        "over": pl.Boolean,  # not valid for being over the instrument's range: it may be anything but low
         "device_revision": pl.Int32,
         "received_at": INSTANT,
         "message": pl.Binary,
@@ -43,6 +44,7 @@ def samples_of(readings: pl.DataFrame, rejects: pl.DataFrame, plan: Plan) -> pl.
             valid=(pl.col("mark").is_null() | pl.col("mark_valid").fill_null(False))
             & ~too_low.fill_null(False)
             & ~too_high.fill_null(False),
+            over=too_high.fill_null(False) | pl.col("mark_over").fill_null(False),
             device_revision="device_revision",
             received_at="received_at",
             message="message",
@@ -77,6 +79,7 @@ def _own(rows: pl.DataFrame, factor: str, plan: Plan) -> pl.DataFrame:
         "tick",
         value=pl.lit(1, pl.Int64),
         valid=pl.lit(True),
+        over=pl.lit(False),
         device_revision=pl.lit(0, pl.Int32),
         received_at=pl.col("tick"),
         message=pl.lit(b"", pl.Binary),
