@@ -23,6 +23,7 @@ ROWS = pl.Schema(
         "n": pl.UInt32,
         "present": pl.UInt32,
         "over": pl.UInt32,  # over the instrument's range, or made of parts that are
+        "expected": pl.UInt32,  # windows only
         "low": pl.Int64,
         "high": pl.Int64,
         "device_revision": pl.Int32,  # readings only

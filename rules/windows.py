@@ -223,7 +223,9 @@ def _winners(new: pl.DataFrame, held: pl.DataFrame, measured: pl.Series) -> tupl
 
 
 def _as_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    rows = rows.with_columns(revision=pl.lit(None, pl.UInt32), reason=pl.lit(None, pl.String))
+    rows = rows.with_columns(
+        revision=pl.lit(None, pl.UInt32), reason=pl.lit(None, pl.String), expected=pl.lit(None, pl.UInt32)
+    )
     return rows.select(*ROWS.names(), "decided")
 
 
