@@ -19,7 +19,7 @@ from rules.samples import SAMPLES
 from rules.ticks import SiteClock
 from rules.window_store import ROWS, WindowStore
 from rules.windows import WindowState
-from store.parquet import make_directory, unlink_durably
+from store.parquet import TEMPORARY, make_directory, unlink_durably
 from store.spans import SpanDamaged, read_span, write_span
 
 from .pipeline import PipelineState
@@ -101,6 +101,11 @@ def read_checkpoint(directory: Path, made_for: str, at_most_us: int) -> Checkpoi
         state = PipelineState(rest.clock, windows, alerts, None if before.is_empty() else before)
         return Checkpoint(rest.journal_to_us, state)
     return None
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Removes what a kill left half-written. Only the engine, before its first checkpoint."""
+    unlink_durably(directory.glob(f"*{SUFFIX}.*{TEMPORARY}"))
 
 
 def _rows(store: WindowStore) -> pl.DataFrame:

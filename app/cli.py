@@ -9,9 +9,15 @@ from .commands import (
     bench,
     decode,
     demo,
+    fact,
     feed_from_csv,
+    mark,
     replay,
     rules,
+    rules_diff,
+    rules_explain,
+    rules_limits,
+    rules_list,
     rules_test,
     run,
     simulate,
@@ -25,9 +31,13 @@ ABOUT = "GreenIsland: automatic environmental monitoring. Collects, judges, keep
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=ABOUT)
 feed = typer.Typer(no_args_is_help=True, help="Feeds: recorded or made messages, as Parquet.")
-rule = typer.Typer(no_args_is_help=True, help="Rules: check them, test them.")
+rule = typer.Typer(no_args_is_help=True, help="Rules: check, test, list and compare them; explain a verdict.")
 app.add_typer(feed, name="feed")
 app.add_typer(rule, name="rules")
+marks = typer.Typer(no_args_is_help=True, help="Data marks (数据标记): make, withdraw, review, list them.")
+facts = typer.Typer(no_args_is_help=True, help="Approved stops, checks of analysers, manual readings; all facts.")
+app.add_typer(marks, name="mark")
+app.add_typer(facts, name="fact")
 
 app.command("demo")(demo.demo_command)
 app.command("run")(run.run_command)
@@ -43,7 +53,22 @@ feed.command("from-csv")(feed_from_csv.feed_from_csv)
 feed.command("record")(feeds.record_command)
 feed.command("play")(feeds.play_command)
 rule.command("check")(rules.check_command)
+rule.command("limits")(rules_limits.rules_limits_command)
 rule.command("test")(rules_test.rules_test_command)
+rule.command("list")(rules_list.rules_list_command)
+rule.command("diff")(rules_diff.rules_diff_command)
+rule.command("explain")(rules_explain.rules_explain_command)
+app.command("review")(mark.review_command)
+marks.command("add")(mark.add_command)
+marks.command("list")(mark.list_command)
+marks.command("withdraw")(mark.withdraw_command)
+marks.command("review")(mark.review_mark_command)
+marks.command("types")(mark.types_command)
+facts.command("stop")(fact.stop_command)
+facts.command("qc")(fact.qc_command)
+facts.command("manual")(fact.manual_command)
+facts.command("list")(fact.list_facts_command)
+facts.command("withdraw")(fact.withdraw_fact_command)
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """The engine: journals in, span files and state.db out. The only process that writes decisions.
 
 Promises: a journal row is decided once; a kill at any point leaves state.db and span files that a restart goes on from.
-Recovery goes on from the latest usable checkpoint and reads the journal from there up to the cursor.
+Recovery goes on from the latest usable checkpoint, decides the journal from there to the cursor again and compares.
 """
 
+import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,19 +20,26 @@ from contracts.reasons import Transition
 from contracts.site import Site
 from rules.spec import Rule
 from rules.ticks import CLOCK_PREFIX, SiteClock
+from store.disk_full import is_disk_full
 from store.journal import epoch_us
 from store.journal_reader import read_after
 from store.spans import span_name, write_span
 from store.state_db import SpanRow, StateDb
 
-from .checkpoint import fingerprint, read_checkpoint, write_checkpoint
+from .checkpoint import fingerprint, read_checkpoint, remove_unfinished, write_checkpoint
 from .collector import journal_directory
+from .committed import counts_of, episodes_after, frames_of, notification_key, transition_rows, withdrawn
+from .disk_room import NoRoom, when_there_is_room
 from .pipeline import Pipeline, PipelineState, Span
+from .recovery import Comparison, Progress, Recovering, groups, write_down
 from .texts import Texts
+
+log = logging.getLogger(__name__)
 
 BATCH_ROWS = 50_000  # messages read at once; a span is at least one clock row's worth
 POLL_S = 0.1
 CHECKPOINT_EVERY = timedelta(minutes=5)
+CHECKPOINT_AGAIN = timedelta(minutes=1)  # after one there was no room for
 
 NOTIFIED = {
     Transition.FIRED,
@@ -70,6 +79,21 @@ class JournalFeed:
         feed = pl.concat(parts).filter(pl.col("received_at") <= frontier)
         return feed.sort("received_at", "source", "topic", "payload")
 
+    def between(self, after_us: int, to_us: int) -> pl.DataFrame:
+        """All MESSAGES after one row and up to another, in feed order; what is missing is not there."""
+        parts = [pl.DataFrame(schema=MESSAGES)]
+        for directory in self._journals.values():
+            parts += _all_between(directory, after_us, to_us) if directory.is_dir() else ()
+        return pl.concat(parts).sort("received_at", "source", "topic", "payload")
+
+
+def _all_between(directory: Path, after_us: int, to_us: int) -> Iterator[pl.DataFrame]:
+    while (part := read_after(directory, after_us, BATCH_ROWS)).height:
+        after_us = epoch_us(part["received_at"][-1])
+        yield part if after_us <= to_us else part.filter(pl.col("received_at") <= from_us(to_us))
+        if after_us >= to_us or part.height < BATCH_ROWS:
+            return
+
 
 def _to_last_clock(directory: Path, clock_topic: str, after_us: int, rows: int) -> pl.DataFrame | None:
     if not directory.is_dir():
@@ -84,12 +108,21 @@ def _to_last_clock(directory: Path, clock_topic: str, after_us: int, rows: int) 
         rows *= 2
 
 
+@dataclass
+class _Uncommitted:
+    """A decided span. The windows are past it already, so it must be committed before anything else is decided."""
+
+    span: Span
+    journal_to: int
+    digest: str | None = None  # of its file, once that is durable
+
+
 class Engine:
     """One step reads what the journals hold, decides it and commits it."""
 
     def __init__(self, site: Site, rules: list[Rule], state_dir: Path, clock: Clock):
         self.site, self.clock = site, clock
-        self.span_dir = state_dir / "spans"
+        self._state_dir, self.span_dir = state_dir, state_dir / "spans"
         self.span_dir.mkdir(parents=True, exist_ok=True)
         self.pipeline = Pipeline(site, rules)
         self.db = StateDb(state_dir / "state.db")
@@ -99,30 +132,62 @@ class Engine:
         self._state = PipelineState(SiteClock(site.file.collectors))
         self._checkpoints = state_dir / "checkpoints"
         self._made_for = fingerprint(site, rules)
+        remove_unfinished(self._checkpoints)
         self._checkpoint_at = clock.now()
+        self._uncommitted: _Uncommitted | None = None
+        self._differences: list[dict[str, object]] = []  # found by the recovery, not yet written down
+        self._is_whole = True  # the windows hold all that is committed: not while a recovery is under way
         last = self.db.last_span()
         self._seq = 0 if last is None else last.seq
         self._cursor = 0 if last is None else last.journal_to
 
-    def recover(self, progress: Callable[[float], None] = lambda _: None) -> int:
-        """Rebuilds the windows: a checkpoint, then the journal up to the cursor, decided again and thrown away.
+    def recover(
+        self,
+        progress: Callable[[Recovering], None] = lambda _: None,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> int:
+        """Rebuilds the windows: a checkpoint, then the journal up to the cursor, decided again and compared.
 
-        progress is told the share done, 0 to 1. Returns the number of messages read again. Raises RecoveryFailure where
-        the site's clock does not come out as it was committed.
+        progress is told once a second. Returns the number of journal rows read again. Raises RecoveryFailure where the
+        site's clock does not come out as it was committed; any other difference is logged and written down.
         """
         at, done = 0, 0
         if (found := read_checkpoint(self._checkpoints, self._made_for, self._cursor)) is not None:
             at, self._state = found.journal_to_us, found.state
-        while at < self._cursor:
-            messages = self._feed.read(at).filter(pl.col("received_at") <= from_us(self._cursor))
+        seq, compared_from = self.db.last_seq_upto(at), self.db.decided_from(self._made_for)
+        comparison = Comparison(self.db, self._state_dir, compared_from)
+        pace = Progress(self.db.messages_after(seq), progress)
+        self._is_whole = False
+        for group in groups(self.db, seq, compared_from):
+            if is_stopping():
+                return done
+            messages = self._feed.between(at, group[-1].journal_to)
+            at = group[-1].journal_to
             if messages.is_empty():
-                break
-            self.pipeline.step(self._state, messages)
-            at = epoch_us(messages["received_at"][-1])
+                comparison.check_missing(group)
+                continue
+            span = self.pipeline.step(self._state, messages)
+            comparison.check(group, span, self.notifications(span))
             done += messages.height
-            progress(min(1.0, at / self._cursor))
+            pace.add(span.counts.get("messages", 0))
+        self._is_whole = True
+        if done:
+            pace.tell()
+        comparison.summary()
+        self._differences = comparison.lines
+        try:
+            self._write_down_differences()
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            log.error("the disk is full: differences are written down with the next span (%s)", error)
         self._check_recovered()
         return done
+
+    def _write_down_differences(self) -> None:
+        if self._differences:
+            write_down(self._state_dir, self._differences, self.clock.now())
+            self._differences = []
 
     def _check_recovered(self) -> None:
         last = self.db.last_span()
@@ -138,59 +203,63 @@ class Engine:
         )
 
     def step(self, rows: int = BATCH_ROWS) -> Span | None:
-        """Decides and commits the next span; None where the journals hold nothing new to decide."""
-        messages = self._feed.read(self._cursor, rows)
-        if messages.is_empty():
-            return None
-        span = self.pipeline.step(self._state, messages)
-        seq, journal_to = self._seq + 1, epoch_us(messages["received_at"][-1])
-        path = self.span_dir / span_name(seq)
-        digest = write_span(
-            path,
-            {
-                "readings": span.readings,
-                "rejects": span.rejects,
-                "events": span.events,
-                "aggregates": span.aggregates,
-                "verdicts": span.verdicts,
-            },
-        )
-        rejects = {f"reject:{reason}": n for reason, n in span.rejects["reason"].value_counts().iter_rows()}
-        self.db.commit_span(
-            SpanRow(
-                seq=seq,
-                file=path.name,
-                digest=digest,
-                journal_after=self._cursor,
-                journal_to=journal_to,
-                clock_from=None if span.clock_from is None else epoch_us(span.clock_from),
-                clock_to=None if span.clock_to is None else epoch_us(span.clock_to),
-                counts={**span.counts, **rejects},
-            ),
-            episodes=list(_latest(span).values()),
-            withdrawn=_withdrawn(span),
-            transitions=[
-                {
-                    "tick": epoch_us(row["tick"]),
-                    "episode": row["episode"]["id"],
-                    "transition": row["transition"],
-                    "body": row["episode"],
-                }
-                for row in span.transitions
-            ],
-            notifications=self.notifications(span),
-            now_us=epoch_us(self.clock.now()),
-        )
-        self._seq, self._cursor = seq, journal_to
+        """Decides and commits the next span; None where the journals hold nothing new to decide.
+
+        Where it cannot be committed the decided span is kept, and the next call commits it: nothing is decided twice.
+        """
+        self._write_down_differences()
+        if self._uncommitted is None:
+            messages = self._feed.read(self._cursor, rows)
+            if messages.is_empty():
+                return None
+            span = self.pipeline.step(self._state, messages)
+            self._uncommitted = _Uncommitted(span, epoch_us(messages["received_at"][-1]))
+        self._commit(self._uncommitted)
+        span, self._uncommitted = self._uncommitted.span, None
         if self.clock.now() - self._checkpoint_at >= CHECKPOINT_EVERY:
             self.checkpoint()
         return span
 
+    def _commit(self, decided: "_Uncommitted") -> None:
+        span, seq = decided.span, self._seq + 1
+        path = self.span_dir / span_name(seq)
+        if decided.digest is None:
+            decided.digest = write_span(path, frames_of(span))
+        self.db.commit_span(
+            SpanRow(
+                seq=seq,
+                file=path.name,
+                digest=decided.digest,
+                journal_after=self._cursor,
+                journal_to=decided.journal_to,
+                clock_from=None if span.clock_from is None else epoch_us(span.clock_from),
+                clock_to=None if span.clock_to is None else epoch_us(span.clock_to),
+                counts=counts_of(span),
+            ),
+            episodes=list(episodes_after(span).values()),
+            withdrawn=withdrawn(span),
+            transitions=transition_rows(span),
+            notifications=self.notifications(span),
+            now_us=epoch_us(self.clock.now()),
+            made_for=self._made_for,
+        )
+        self._seq, self._cursor = seq, decided.journal_to
+
     def checkpoint(self) -> None:
-        """Writes down what the windows remember, as of the last committed span."""
-        if self._cursor:
-            write_checkpoint(self._checkpoints, self._made_for, self._cursor, self._state)
+        """Writes down what the windows remember, as of the last committed span; not while there is more in them.
+
+        On a full disk it is left out and tried again a minute later: without it a recovery only takes longer.
+        """
         self._checkpoint_at = self.clock.now()
+        if not self._cursor or not self._is_whole or self._uncommitted is not None:
+            return
+        try:
+            write_checkpoint(self._checkpoints, self._made_for, self._cursor, self._state)
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            log.error("the disk is full: no checkpoint for now (%s)", error)
+            self._checkpoint_at += CHECKPOINT_AGAIN - CHECKPOINT_EVERY
 
     def notifications(self, span: Span) -> list[Notification]:
         """What the span's transitions tell whom; the key says the decision, so a second one can be dropped."""
@@ -209,7 +278,7 @@ class Engine:
                     "tick": row["tick"].isoformat(),
                     "alert": episode,
                 }
-                key = f"{episode['id']}:{row['transition']}:{epoch_us(row['tick'])}"
+                key = notification_key(episode["id"], row["transition"], epoch_us(row["tick"]))
                 made.append(Notification(key, webhook.name, body))
         return made
 
@@ -217,39 +286,21 @@ class Engine:
         self.db.close()
 
 
-def _latest(span: Span) -> dict[str, dict[str, object]]:
-    """Episode rows as they stand after the span."""
-    rows: dict[str, dict[str, object]] = {}
-    for row in span.transitions:
-        episode = row["episode"]
-        rows.pop(episode["id"], None)
-        if row["transition"] != Transition.WITHDRAWN:
-            rows[episode["id"]] = {
-                **{key: episode[key] for key in ("id", "rule", "station", "factor", "level", "state")},
-                "opened_at": _us_of(episode["opened_at"]),
-                "resolved_at": _us_of(episode["resolved_at"]),
-                "body": episode,
-            }
-    return rows
-
-
-def _withdrawn(span: Span) -> list[str]:
-    kept = _latest(span)
-    gone = [str(row["episode"]["id"]) for row in span.transitions if row["transition"] == Transition.WITHDRAWN]
-    return sorted(set(gone) - set(kept))
-
-
-def _us_of(text: object) -> int | None:
-    return None if text is None else epoch_us(datetime.fromisoformat(str(text)))
-
-
-def run_engine(engine: Engine, stop: threading.Event, told: Callable[[Span], None] = lambda _: None) -> None:
-    """Recovers, then steps until told to stop."""
-    engine.recover()
-    while not stop.is_set():
-        span = engine.step()
-        if span is None:
-            stop.wait(POLL_S)
-        else:
-            told(span)
+def run_engine(
+    engine: Engine,
+    stop: threading.Event,
+    told: Callable[[Span], None] = lambda _: None,
+    progress: Callable[[Recovering], None] = lambda _: None,
+) -> None:
+    """Recovers, then steps until told to stop. On a full disk it waits with what it has decided, and goes on."""
+    engine.recover(progress, stop.is_set)
+    try:
+        while not stop.is_set():
+            span = when_there_is_room(engine.step, stop, "decisions")
+            if span is None:
+                stop.wait(POLL_S)
+            else:
+                told(span)
+    except NoRoom as error:
+        log.error("stopped before there was room: the next start decides it again (%s)", error)
     engine.checkpoint()

@@ -8,11 +8,11 @@ import polars as pl
 
 from contracts.frames import AGGREGATES, EVENTS, READINGS, REJECTS, VERDICTS, empty
 from contracts.ports import Notification
-from contracts.site import Site
 from store.journal import EPOCH, epoch_us
 
 from .evidence_derive import Teller, key_of
 from .evidence_link import Broken, short
+from .evidence_site import KeptSite
 from .evidence_state import FILE, Committed, Row, check_receipts
 from .pipeline import Episodes, Span
 
@@ -56,14 +56,14 @@ def check_episodes(committed: Committed, transitions: list[Row]) -> None:
         raise Broken("alerts", f"{FILE}, episode {more[0]}", "no transition leaves it standing")
 
 
-def expected_notifications(site: Site, transitions: list[Row]) -> dict[tuple[object, object], Notification]:
+def expected_notifications(kept: KeptSite, transitions: list[Row]) -> dict[tuple[object, object], Notification]:
     """What the committed transitions tell, where nothing is derived."""
     rows: list[dict[str, object]] = []
     for row in transitions:
         tick = EPOCH + timedelta(microseconds=int(str(row["tick"])))
         rows.append({"tick": tick, "transition": row["transition"], "episode": row["episode"]})
     try:
-        made = Teller(site).notifications(_span(rows))
+        made = Teller(kept.site, kept.kept_judgements).notifications(_span(rows))
     except (KeyError, ValueError, ArithmeticError) as error:
         raise Broken("alerts", FILE, f"a transition's body cannot be put into words: {error!r}") from error
     return {(item.key, item.channel): item for item in made}

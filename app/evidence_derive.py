@@ -16,6 +16,7 @@ import polars as pl
 
 from contracts.ports import Notification
 from contracts.site import Site
+from rules.judgement import Judgements
 from rules.ticks import TICK, SiteClock, stamp
 from store.archive import TABLES
 from store.journal import epoch_us
@@ -55,8 +56,8 @@ class Group:
 class Teller(Engine):
     """The engine's own way from transitions to notifications, without an engine."""
 
-    def __init__(self, site: Site):
-        self.site, self._texts = site, Texts(site)
+    def __init__(self, site: Site, judged: Judgements | None = None):
+        self.site, self._texts = site, Texts(site, judged)
 
 
 class _Run:
@@ -64,7 +65,7 @@ class _Run:
 
     def __init__(self, kept: KeptSite, state_dir: Path):
         collectors = kept.site.file.collectors
-        self.kept, self.pipeline, self.teller = kept, kept.pipeline(), Teller(kept.site)
+        self.kept, self.pipeline, self.teller = kept, kept.pipeline(), Teller(kept.site, kept.kept_judgements)
         self.rows = Rows(journal_directory(state_dir, name) for name in collectors)
         self.state = PipelineState(SiteClock(collectors))
 

@@ -6,20 +6,21 @@ Promises: every journal is checked from its first batch to its last before a row
 import sqlite3
 import struct
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 import msgspec
 import polars as pl
 
 from contracts import topics
 from contracts.frames import MESSAGES, empty
+from contracts.ports import JournalFailure
 from contracts.records import decode
-from store.journal import CHAIN_START, JournalFailure, epoch_us, segment_number, segment_paths
+from store.journal import CHAIN_START, epoch_us, segment_number, segment_paths
 from store.journal_reader import read_after, verify_chain
-from store.raw_files import ChainEnd, raw_batches, raw_directory, raw_files, read_about, read_removed
+from store.journal_schema import ChainEnd
+from store.journal_segment import reading
+from store.raw_files import raw_batches, raw_directory, raw_files, read_about, read_removed
 
 from .evidence_link import Broken, instant, short
 
@@ -121,15 +122,9 @@ def _pieces(directory: Path) -> list[_Piece]:
         about = read_about(file.path)
         pieces[file.number] = _Piece(file.path, about.collector, about.began, about.end, about.rows)
     for path in segment_paths(directory):
-        with _reading(path) as connection:
-            (meta,) = connection.execute(
-                "SELECT collector, previous_chain, previous_seq, previous_received_at FROM meta"
-            ).fetchall()
-            last = connection.execute(
-                "SELECT chain, seq, last_received_at FROM batches ORDER BY seq DESC LIMIT 1"
-            ).fetchone()
-        began = ChainEnd(*meta[1:])
-        pieces[segment_number(path)] = _Piece(path, meta[0], began, ChainEnd(*last) if last else began, None)
+        with reading(path) as segment:
+            piece = _Piece(path, segment.collector, segment.began, segment.end, None)
+        pieces[segment_number(path)] = piece
     return [pieces[number] for number in sorted(pieces)]
 
 
@@ -171,9 +166,9 @@ def _chain_in(piece: _Piece, seq: int) -> Head | None:
         found = ((rows[-1][0], chain) for its, rows, chain in raw_batches(piece.path) if its == seq)
         row = next(found, None)
     else:
-        with _reading(piece.path) as connection:
-            query = "SELECT last_received_at, chain FROM batches WHERE seq = ?"
-            row = connection.execute(query, (seq,)).fetchone()
+        with reading(piece.path) as segment:
+            end = segment.chain_after(seq)
+        row = end and (end.received_us, end.chain)
     return Head(piece.path.name, seq, row[0], (row[1] or b"").hex()) if row else None
 
 
@@ -219,10 +214,6 @@ class Rows:
             self._read_to[directory] = epoch_us(part["received_at"][-1])
         if part.height < ROWS_AT_ONCE:
             self._ended.add(directory)  # a collector may go on writing: what is decided does not lie there
-
-
-def _reading(path: Path) -> closing[sqlite3.Connection]:
-    return closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None))
 
 
 def last_rows(journals: Iterable[Journal]) -> str:

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import polars as pl
+from pydantic import ValidationError
 
 from contracts.factors import Factor, standard_factors
 from contracts.site import Site, ValidityOverride
 from rules.base import RuleProblem
+from rules.judgement import JUDGEMENT_FILE, Judgements, parse_judgements
+from rules.limit_library import LIBRARY_FILE
 from rules.plan import compile_plan
 from rules.spec import Rule
 from rules.validity import completeness, marks
@@ -39,6 +42,7 @@ class KeptSite:
     site: Site
     rules: list[Rule]
     kept_marks: pl.DataFrame | None = None  # null: this program's
+    kept_judgements: Judgements | None = None  # null: this program's
     notes: Sequence[str] = field(default=())
 
     def pipeline(self) -> Pipeline:
@@ -83,15 +87,17 @@ def from_kept(state_dir: Path, sha256: str) -> KeptSite:
             (directory / at).parent.mkdir(parents=True, exist_ok=True)
             (directory / at).write_text(text, encoding="utf-8")
         try:
-            site = load_site(directory)
+            site = load_site(directory, directory / LIBRARY)
             placed = load_rules(directory, site, directory / LIBRARY)
             site, kept_marks, notes = _with_tables(site, content, sha256)
+            words = content.get(LIBRARY + JUDGEMENT_FILE)
+            kept_judgements = None if words is None else parse_judgements(words)
             # not checked as a site that is about to run is: what was activated once is loaded as it was
             compile_plan(site, [one.rule for one in placed])
-        except (SiteErrors, RuleProblem) as errors:
+        except (SiteErrors, RuleProblem, ValidationError) as errors:
             told = str(errors).replace(f"{made}/", "")
             raise Broken(LINK, shown, f"this program cannot load it: {told}") from errors
-    return KeptSite(sha256, site, [one.rule for one in placed], kept_marks, notes)
+    return KeptSite(sha256, site, [one.rule for one in placed], kept_marks, kept_judgements, notes)
 
 
 def _content(path: Path) -> dict[str, str]:
@@ -127,6 +133,8 @@ def _with_tables(site: Site, content: dict[str, str], sha256: str) -> tuple[Site
                 site = _with_factors(site, rows)
             elif table == "marks.csv":
                 kept_marks = _marks(rows)
+            elif table in (LIBRARY_FILE, JUDGEMENT_FILE):
+                pass  # read from the kept content where they are needed
             else:
                 notes[-1] = f"{table} kept with site {sha256[:12]} differs from this program's, which is used"
     return site, kept_marks, notes

@@ -4,7 +4,6 @@ Promises: raw messages stay readable for `raw_messages_kept`; a span file goes o
 InfluxDB will never get for it is written down before it goes. A round that is cut short is finished by the next one.
 """
 
-import json
 import logging
 import shutil
 import sqlite3
@@ -12,7 +11,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from contracts.civil_time import local
@@ -21,8 +20,7 @@ from contracts.site import Site
 from store.archive import CURSOR as ARCHIVED
 from store.archive import Archive
 from store.influx import CURSOR as WRITTEN
-from store.journal import EPOCH, JournalFailure, epoch_us
-from store.parquet import replacing
+from store.journal import JournalFailure, epoch_us
 from store.raw_files import raw_directory
 from store.seal import SealRefused, remove_expired, seal_segments
 from store.spans import SpanFiles
@@ -31,6 +29,8 @@ from store.state_lock import ARCHIVE, UPKEEP, Held, state_lock
 
 from .checkpoint import SUFFIX as CHECKPOINT
 from .collector import journal_directory
+from .influx_gaps import GAPS, record_gap
+from .influx_part import gap_of
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ MERGE_EVERY = timedelta(hours=1)
 SPARE_DAY = timedelta(days=1)  # five years that begin and end with a leap year have 1827 days
 INFLUX_BEHIND_MAX = timedelta(days=3)  # so long spans wait for an absent InfluxDB
 FREE_SHARE_MIN = 0.10  # with less of the disk free they do not wait at all
-GAPS = "influx-gaps.ndjson"
 
 
 @dataclass(frozen=True)
@@ -89,8 +88,19 @@ def keep_house(
 def recovery_floor(state_dir: Path, db: StateDb) -> int:
     """received_at up to which no recovery reads the journal: of the oldest checkpoint kept, for the latest may turn out
     to be damaged. 0 where there is none."""
-    checkpoints = [int(path.stem) for path in (state_dir / "checkpoints").glob(f"*{CHECKPOINT}") if path.stem.isdigit()]
+    checkpoints = _checkpoints(state_dir)
     return min([*checkpoints, db.engine_cursor() or 0]) if checkpoints else 0
+
+
+def _compared_upto(state_dir: Path, db: StateDb, last_seq: int) -> int:
+    """The last span whose file no recovery compares any more: a checkpoint is behind it. All, where there is none."""
+    checkpoints = _checkpoints(state_dir)
+    return db.last_seq_upto(max(checkpoints)) if checkpoints else last_seq
+
+
+def _checkpoints(state_dir: Path) -> list[int]:
+    """received_at up to which each of them holds the journal."""
+    return [int(path.stem) for path in (state_dir / "checkpoints").glob(f"*{CHECKPOINT}") if path.stem.isdigit()]
 
 
 def _merge(site: Site, state_dir: Path, db: StateDb, now: datetime) -> int:
@@ -108,46 +118,24 @@ def _prune(db: StateDb, state_dir: Path, uses_influxdb: bool, free_share: float,
         return 0, 0
     archived = min(db.cursor(ARCHIVED), last.seq - 1)  # the last one tells that the directory is whole
     written = db.cursor(WRITTEN) if uses_influxdb else archived
-    upto = archived
-    if written < archived and free_share >= FREE_SHARE_MIN:
+    upto = archived if free_share < FREE_SHARE_MIN else min(archived, _compared_upto(state_dir, db, last.seq))
+    if written < upto and free_share >= FREE_SHARE_MIN:
         waits_since_us = last.journal_to - INFLUX_BEHIND_MAX // timedelta(microseconds=1)
         too_old = _first_seq(db, last.seq, lambda row: row.journal_to > waits_since_us) - 1
-        upto = min(archived, max(written, too_old))
+        upto = min(upto, max(written, too_old))
     first = _first_seq(db, last.seq, lambda row: row.file is not None)
     if first > upto:
         return 0, 0
     unwritten = max(0, upto - max(first - 1, written))
     if unwritten:
         why = "disk nearly full" if free_share < FREE_SHARE_MIN else "InfluxDB behind"
-        _record_gap(db, state_dir / GAPS, upto - unwritten + 1, upto, why, now)
+        record_gap(state_dir, gap_of(db, upto - unwritten + 1, upto, why, now.isoformat()))
     return db.prune_spans(upto, state_dir / "spans"), unwritten
 
 
 def _first_seq(db: StateDb, last_seq: int, is_there: Callable) -> int:
     """The first span for which it is so, by halving: it is so for all after it. Spans have no gap in their numbers."""
     return 1 + bisect_left(range(last_seq), True, key=lambda at: is_there(db.spans_after(at, 1)[0]))
-
-
-def _record_gap(db: StateDb, path: Path, first: int, last: int, why: str, now: datetime) -> None:
-    """One line a gap; while it grows, its line is replaced."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    gap = {
-        "first_span": first,
-        "last_span": last,
-        "received_from": _iso(db.spans_after(first - 1, 1)[0].journal_after),
-        "received_to": _iso(db.spans_after(last - 1, 1)[0].journal_to),
-        "why": why,
-        "at": now.isoformat(),
-    }
-    if lines and (before := json.loads(lines[-1]))["last_span"] >= first - 1:
-        lines.pop()
-        gap |= {key: before[key] for key in ("first_span", "received_from")}
-    with replacing(path) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in [*lines, json.dumps(gap)]), encoding="utf-8")
-
-
-def _iso(us: int) -> str:
-    return (EPOCH + timedelta(microseconds=us)).astimezone(UTC).isoformat()
 
 
 def run_housekeeping(

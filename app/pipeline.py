@@ -141,11 +141,13 @@ class Pipeline:
 
     def _aggregates(self, decisions: pl.DataFrame) -> pl.DataFrame:
         """AGGREGATES of points people see; instants stand in the readings, what one rule had made in its verdicts."""
+        windows = decisions.filter(pl.col("period") != "instant")
+        if windows.is_empty():
+            return empty(AGGREGATES)
         published = self.plan.points.filter("is_published")
         named = published.select("point", "partition", "station", "factor", "decimals", "unit")
         return (
-            decisions.filter(pl.col("period") != "instant")
-            .join(named, on="point")
+            windows.join(named, on="point")
             .rename(
                 {
                     "tick": "decided_at",

@@ -78,5 +78,8 @@ def compile_rules(site: Site, placed: Sequence[Placed]) -> Plan:
 
 
 def _placed_error(problem: RuleProblem, placed: Sequence[Placed]) -> SiteError:
-    where = [one for one in placed if one.rule.id == problem.rule][-1]
-    return SiteError(where.path, where.line, f"{problem.rule}: {problem.key}", problem.message)
+    *others, where = [one for one in placed if one.rule.id == problem.rule]
+    message = problem.message
+    if problem.key == "id" and others:
+        message += f" ({others[0].path.as_posix()}:{others[0].line} has it already)"
+    return SiteError(where.path, where.line, f"{problem.rule}: {problem.key}", message)

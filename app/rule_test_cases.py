@@ -13,8 +13,10 @@ from typing import Any
 from contracts.civil_time import local, zone
 from contracts.factors import CONVERTED_PREFIX, Factor, standard_factors
 from contracts.site import Limit, Name, Outlet, Pair, Point, Site, SiteFile, Station
+from rules.limit_library import limit_library
 from rules.plan import compile_plan, idle
 
+from .limit_rows import assigned
 from .rule_files import TEST_SUFFIX, Placed, read_rule_file
 from .rule_test_spec import INSTANT_KEYS, LimitRow, RuleTest, RuleTestFile
 from .site_checks import Table, cross_check
@@ -102,6 +104,15 @@ def read_cases(path: Path, ground: Ground, shown: Path | None = None) -> CaseFil
     return CaseFile(shown, rules, cases)
 
 
+def rules_tested(path: Path) -> set[str]:
+    """The rules that a verdict or an alert expected in a test file names. Raises SiteErrors."""
+    data, line_of = read_yaml_with_lines(path)
+    parsed, errors = validate(RuleTestFile, data, path, line_of)
+    if parsed is None:
+        raise SiteErrors(errors)
+    return {row.rule for test in parsed.tests for row in (*test.expect.verdicts, *(test.expect.alerts or ()))}
+
+
 class _Builder:
     """One test: its site, its rules, and every mistake in it."""
 
@@ -167,10 +178,20 @@ class _Builder:
             return None
         return Site(file=file, factors=factors, **{name: tuple(its) for name, its in rows.items()})
 
-    def _limit(self, n: int, row: LimitRow, points: list[Point], outlet_of: dict[str, str]) -> Limit:
-        measuring = [point.station for point in points if point.factor == row.factor.removeprefix(CONVERTED_PREFIX)]
-        outlet = row.outlet or outlet_of[(measuring or list(outlet_of))[0]]
-        return Limit(**{**row.model_dump(), "limit_id": row.limit_id or f"L{n + 1}", "outlet": outlet})
+    def _limit(self, n: int, row: LimitRow, points: list[Point], outlet_of: dict[str, str]) -> Limit | None:
+        known = limit_library().get(row.library or "")
+        factor = row.factor or (known.factor if known else None) or ""
+        measuring = [point.station for point in points if point.factor == factor.removeprefix(CONVERTED_PREFIX)]
+        named = {
+            "limit_id": row.limit_id or f"L{n + 1}",
+            "outlet": row.outlet or outlet_of[(measuring or list(outlet_of))[0]],
+        }
+        if row.library is None and row.standard is None:
+            named["standard"] = "test"
+        limit, wrong = assigned(row.model_copy(update=named), limit_library(), self._test.medium)
+        for column, message in wrong:
+            self.wrong(("limits", n, column), message)
+        return limit if limit is None or row.industry is None else limit.model_copy(update={"industry": row.industry})
 
     def _cross_check(self, rows: dict[str, list[Any]]) -> None:
         """The registry's own checks; rows go by number there and by line here."""
@@ -179,13 +200,15 @@ class _Builder:
         for name, its in rows.items():
             seen: set[object] = set()
             for n, row in enumerate(its):
+                if row is None:
+                    continue  # told already
                 named = (row.station, row.factor) if name == "points" else getattr(row, keys[name])
                 if named in seen:
                     self.wrong((name, n), f"{' '.join(named) if name == 'points' else named} is there twice")
                     continue
                 seen.add(named)
                 tables[name].rows[n] = row
-            tables[name].names = {getattr(row, keys[name]) for row in its} if name in keys else set()
+            tables[name].names = {getattr(row, keys[name]) for row in its if row} if name in keys else set()
         for error in cross_check(tables, self._ground.factors):
             column = error.key or ""
             column = "interval" if column == "interval_s" else column

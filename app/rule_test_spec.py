@@ -8,9 +8,11 @@ from pydantic import AfterValidator, Field, field_validator
 from contracts.durations import format_duration
 from contracts.factors import Factor
 from contracts.reasons import Alert, NoJudgement, Transition, Verdict
-from contracts.site import Dated, Duration, Identifier, Limit, Medium, Pair, Point, Strict
+from contracts.site import Dated, Duration, Identifier, Medium, Pair, Point, Strict
 from rules.series import SeriesError, Value, parse_series
 from rules.spec import Level
+
+from . import limit_rows
 
 LENGTH_MAX = timedelta(days=400)
 INSTANT_KEYS = frozenset({"window", "opened", "fired", "resolved"})
@@ -56,10 +58,12 @@ class PointRow(Dated):
         return Point(**same, unit=unit, period_s=period_s, interval_s=int(self.interval.total_seconds()))
 
 
-class LimitRow(Limit):
+class LimitRow(limit_rows.LimitRow):
+    """A row of registry/limits.csv, which may name a row of the limit library; and whose industry it is."""
+
     limit_id: Identifier | None = None  # type: ignore[assignment]
     outlet: Identifier | None = None  # type: ignore[assignment]
-    standard: str = "test"
+    industry: str | None = None
 
 
 class PairRow(Pair):

@@ -53,6 +53,7 @@ class Problem:
     line: int
     message: str
     lines: Sequence[Line] = ()
+    near: Found | None = None  # the verdict that was found in place of what was expected
 
 
 @dataclass(frozen=True)
@@ -235,13 +236,13 @@ def _compare(case: Case, decided: Decided) -> Iterator[Problem]:
         wanted = _expected(case, row)
         if matches := [one for one in decided.verdicts if not _differing(wanted, one)]:
             message = f"never to be found, but {len(matches)} were; the first:"
-            yield Problem(case.line("expect", "never", n), message, _shown(case, None, matches[0]))
+            yield Problem(case.line("expect", "never", n), message, _shown(case, None, matches[0]), matches[0])
     if expect.exactly:
         named = {row.rule for row in expect.verdicts}
         others = [one for one in decided.verdicts if one["rule"] in named and id(one) not in used]
         for one in others[:1]:
             message = f"exactly these verdicts, but {len(others)} more were found; the first:"
-            yield Problem(case.line("expect", "exactly"), message, _shown(case, None, one))
+            yield Problem(case.line("expect", "exactly"), message, _shown(case, None, one), one)
     if expect.alerts is not None:
         yield from _compare_alerts(case, decided.alerts)
 
@@ -269,7 +270,8 @@ def _missing(case: Case, line: int, what: str, wanted: Found, among: list[Found]
     near = _nearest(wanted, among)
     if near is None:
         return Problem(line, f"no such {what}; rule {wanted['rule']} made none", _shown(case, wanted, None))
-    return Problem(line, f"no such {what}; the nearest differs in what has a *", _shown(case, wanted, near))
+    said = f"no such {what}; the nearest differs in what has a *"
+    return Problem(line, said, _shown(case, wanted, near), near if what == "verdict" else None)
 
 
 def _differing(wanted: Found, found: Found) -> list[str]:

@@ -13,16 +13,17 @@ from contracts.site import Site
 from ingest.mqtt import CollectorMetrics
 from rules.spec import Rule
 from store.archive import Archive
-from store.influx import CURSOR as INFLUX_CURSOR
-from store.influx import InfluxWriter, Retry, create_database
 from store.spans import SpanFiles
 from store.state_db import StateDb
 from store.state_lock import ARCHIVE, state_lock
 
 from .collector import run_collector
+from .disk_room import NoRoom, when_there_is_room
 from .engine import Engine, run_engine
-from .housekeeping import GAPS, run_housekeeping
+from .housekeeping import run_housekeeping
+from .influx_part import run_influx
 from .pipeline import Span
+from .recovery import logged
 from .senders import run_senders
 
 log = logging.getLogger(__name__)
@@ -41,42 +42,14 @@ def run_archive(site: Site, state_dir: Path, stop: threading.Event) -> None:
             with state_lock(state_dir, ARCHIVE):  # housekeeping merges
                 return archive.compact(SPANS_AT_ONCE)
 
-        while not stop.is_set():
-            if compact() < SPANS_AT_ONCE:
-                stop.wait(ARCHIVE_EVERY_S)
-        while compact():
-            pass
-
-
-def run_influx(site: Site, state_dir: Path, stop: threading.Event) -> None:
-    """Span files into InfluxDB, with a cursor of its own: an absent InfluxDB delays nobody else."""
-    influx = site.file.influxdb
-    assert influx is not None
-    token = Path(influx.token_file).read_text(encoding="utf-8").strip() if influx.token_file else None
-    with StateDb(state_dir / "state.db") as db:
-        writer = InfluxWriter(influx, token, SpanFiles(state_dir / "spans", db), db, state_dir / "deadletter.ndjson")
-        created = token is not None  # on 2.x the bucket is made with the token
-        missed = 0
         try:
             while not stop.is_set():
-                try:
-                    if not created:
-                        create_database(influx)
-                        created = True
-                    if writer.drain(SPANS_AT_ONCE) == 0:
-                        stop.wait(1.0)
-                except FileNotFoundError:
-                    following = db.spans_after(db.cursor(INFLUX_CURSOR), 1)
-                    if not following or following[0].file is not None:
-                        raise  # not pruned by housekeeping while it was about to be read
-                except Retry as later:
-                    log.warning("InfluxDB: %s; again in %.0f s", later, later.after_s)
-                    stop.wait(later.after_s)
-                if writer.counts.spans_missed > missed:
-                    missed = writer.counts.spans_missed
-                    log.error("InfluxDB lacks %d spans, pruned before it had them: see %s", missed, state_dir / GAPS)
-        finally:
-            writer.close()
+                if when_there_is_room(compact, stop, "spans for the archive") < SPANS_AT_ONCE:
+                    stop.wait(ARCHIVE_EVERY_S)
+            while when_there_is_room(compact, stop, "spans for the archive"):
+                pass
+        except NoRoom as error:
+            log.error("stopped before there was room: the next start archives it (%s)", error)
 
 
 def run_parts(
@@ -102,7 +75,7 @@ def run_parts(
     def engine() -> None:
         one = Engine(site, rules, state_dir, clock)
         try:
-            run_engine(one, stop, told)
+            run_engine(one, stop, told, logged)
         finally:
             one.close()
 
@@ -116,7 +89,7 @@ def run_parts(
         "housekeeping": lambda: run_housekeeping(site, state_dir, clock, stop),
     }
     if site.file.influxdb is not None:
-        work["influxdb"] = lambda: run_influx(site, state_dir, stop)
+        work["influxdb"] = lambda: run_influx(site, state_dir, clock, stop)
     failed: list[BaseException] = []
 
     def guarded(name: str) -> None:

@@ -60,6 +60,8 @@ def cross_check(tables: Tables, factors: dict[str, Factor]) -> list[SiteError]:
         _points_are_unique,
         _conversions_have_their_oxygen,
         _limits_are_measured,
+        _limits_have_their_oxygen,
+        _conditions_are_measured,
         _pairs_are_power,
     )
     return [error for check in checks for error in check(tables, factors)]
@@ -232,6 +234,56 @@ def _unmeasured(limits: Table, line: int, outlet: str, factor: str, measured: se
     there = ", ".join(sorted(measured)) or "nothing"
     hint = "its point has no ref_o2_pct" if converted else f"its stations measure {there}"
     yield SiteError(limits.path, line, "factor", f"{factor!r} is not measured at outlet {outlet!r}; {hint}")
+
+
+def _measuring(tables: Tables) -> dict[tuple[str, str], list[int]]:
+    """(outlet, factor) -> the lines of the points that measure it there."""
+    outlet_of = {row.station: row.outlet for row in tables["stations"].rows.values()}
+    lines: dict[tuple[str, str], list[int]] = {}
+    for line, row in tables["points"].rows.items():
+        lines.setdefault((outlet_of.get(row.station, ""), row.factor), []).append(line)
+    return lines
+
+
+def _limits_have_their_oxygen(tables: Tables, _: dict[str, Factor]) -> Found:
+    limits, points, measuring = tables["limits"], tables["points"], _measuring(tables)
+    for line, row in limits.rows.items():
+        if row.ref_o2_pct is None:
+            continue
+        stated = f"{row.library or row.limit_id} is stated for {row.ref_o2_pct:g} % O2"
+        if not row.factor.startswith(CONVERTED_PREFIX):
+            message = f"{row.factor!r} is the measured value; {stated}: write {CONVERTED_PREFIX + row.factor!r}"
+            yield SiteError(limits.path, line, "factor", message)
+            continue
+        for at in measuring.get((row.outlet, row.factor.removeprefix(CONVERTED_PREFIX)), []):
+            point = points.rows[at]
+            if point.ref_o2_pct not in (None, row.ref_o2_pct):  # without any, zs_... is not measured, which is told
+                where = f"point {point.factor} of station {point.station!r} ({points.path.name}:{at})"
+                message = f"{stated}, but {where} converts to {point.ref_o2_pct:g} %; they must be the same"
+                yield SiteError(limits.path, line, "ref_o2_pct", message)
+
+
+def _conditions_are_measured(tables: Tables, factors: dict[str, Factor]) -> Found:
+    limits, points, measuring = tables["limits"], tables["points"], _measuring(tables)
+    of_station: dict[str, set[str]] = {}
+    for point in points.rows.values():
+        of_station.setdefault(point.station, set()).add(point.factor)
+    for line, row in limits.rows.items():
+        parts = {name: getattr(row, name) for name in ("when_factor", "when_comparator", "when_value")}
+        if all(part is None for part in parts.values()):
+            continue
+        empty = [name for name, part in parts.items() if part is None]
+        if empty:
+            yield SiteError(limits.path, line, empty[0], f"is empty; {', '.join(parts)} make one condition")
+        elif unknown := _unknown_factor(row.when_factor, factors):
+            yield SiteError(limits.path, line, "when_factor", unknown)
+        elif points.is_whole:
+            for at in measuring.get((row.outlet, row.factor.removeprefix(CONVERTED_PREFIX)), []):
+                station = points.rows[at].station
+                if row.when_factor not in of_station[station]:
+                    holds = f"the limit holds where it is {row.when_comparator} {row.when_value:g}"
+                    message = f"{row.when_factor!r} is not measured at station {station!r}; {holds}"
+                    yield SiteError(limits.path, line, "when_factor", message)
 
 
 def _pairs_are_power(tables: Tables, factors: dict[str, Factor]) -> Found:

@@ -18,7 +18,6 @@ from contracts.factors import CONVERTED_PREFIX, UNITS, Factor, standard_factors
 from contracts.site import (
     County,
     Enterprise,
-    Limit,
     Outlet,
     Pair,
     Park,
@@ -29,6 +28,7 @@ from contracts.site import (
     Strict,
 )
 
+from .limit_rows import LimitRow, assign_limits
 from .site_checks import Table, cross_check
 from .yaml_lines import Lines, SiteError, SiteErrors, read_yaml_with_lines, suggestion, validate
 
@@ -54,14 +54,17 @@ TABLES: dict[str, tuple[type[BaseModel], str | None]] = {
     "outlets": (Outlet, "outlet"),
     "stations": (Station, "station"),
     "points": (Point, None),
-    "limits": (Limit, "limit_id"),
+    "limits": (LimitRow, "limit_id"),
     "pairs": (Pair, "pair"),
 }
 REQUIRED_TABLES = ("outlets", "stations", "points")
 
 
-def load_site(directory: Path) -> Site:
-    """The site of a directory. Raises SiteErrors with everything that is wrong, in the order of the files."""
+def load_site(directory: Path, library: Path | None = None) -> Site:
+    """The site of a directory. Raises SiteErrors with everything that is wrong, in the order of the files.
+
+    library: a folder with the limit library as it was kept; the shipped one, if none is given or it holds none.
+    """
     if not (directory / "site.yaml").is_file():
         raise SiteErrors([SiteError(directory, None, None, "is not a site: there is no site.yaml in it")])
     file, errors = _read_site_file(directory / "site.yaml")
@@ -73,6 +76,8 @@ def load_site(directory: Path) -> Site:
         known = [f"{table}.csv" for table in TABLES]
         hint = suggestion(name, known) or f"; there are {', '.join(known)}"
         errors.append(SiteError(directory / "registry" / name, None, None, f"is not a table of the registry{hint}"))
+    tables["limits"], found = assign_limits(tables["limits"], tables["outlets"], library)
+    errors += found
     factors, found = _factors(tables["factors"])
     errors += found + cross_check(tables, factors)
     if file is None or errors:

@@ -14,22 +14,32 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+from contracts.ports import JournalFailure
 from contracts.reasons import Alert
 from contracts.site import Site
 from contracts.topics import JOURNAL_CLOCK
 from store.archive import CURSOR as ARCHIVE
+from store.dead_letters import left_out
 from store.influx import CURSOR as INFLUXDB
 from store.journal import EPOCH, epoch_us, segment_paths
+from store.journal_segment import Segment, SegmentGone, reading
 from store.spans import SpanDamaged, read_span
 from store.state_db import MIGRATIONS
+
+from . import operator_spool
+from .disk_forecast import Growth, LastDay, growth
+from .influx_gaps import GAPS, Gap, read_gaps
+from .influx_part import DEAD_LETTERS
+from .recovery import DIFFERENCES
 
 CLOCK_SILENT_MAX = timedelta(seconds=60)
 ENGINE_BEHIND_MAX = timedelta(seconds=60)
 SPANS_BEHIND_MAX = 1_000
 PENDING_MAX = timedelta(minutes=10)
 FREE_SHARE_MIN = 0.05
+FULL_IN_MIN = timedelta(days=7)
 COUNTED = timedelta(hours=24)
-PARTS = ("journal", "spans", "archive")
+PARTS = ("journal", "raw", "spans", "checkpoints", "archive")
 
 
 @dataclass(frozen=True)
@@ -51,10 +61,12 @@ class Decided:
     span: int = 0
     clock_at: datetime | None = None  # the site's clock at that span's end
     behind: dict[str, int] = field(default_factory=dict)  # consumer -> spans it has not finished
+    finished_to: dict[str, datetime] = field(default_factory=dict)  # consumer -> last row received it has finished
     outbox: dict[str, int] = field(default_factory=dict)
     oldest_pending_at: datetime | None = None
     open_alerts: dict[str, int] = field(default_factory=dict)  # by level
     counts: dict[str, int] = field(default_factory=dict)  # of the last 24 h of the site's clock
+    last_day: LastDay | None = None
     damage: str | None = None
 
 
@@ -63,14 +75,24 @@ class Status:
     now: datetime
     collectors: list[Collector]
     decided: Decided | None  # None: no state.db
-    dead_letters: int
+    dead_letters: int  # those that were only counted included
     disk: dict[str, int]  # bytes by part
     free_bytes: int
     total_bytes: int
+    gaps: list[Gap] = field(default_factory=list)  # of InfluxDB
+    gaps_damage: str | None = None
+    differences: int = 0  # found by recoveries
+    growth: Growth | None = None
+    records_waiting: int = 0  # of operators, for longer than a collector takes
+    records_refused: int = 0
 
     @property
     def newest_at(self) -> datetime | None:
         return max((c.last_message_at for c in self.collectors if c.last_message_at), default=None)
+
+    @property
+    def full_in(self) -> timedelta | None:
+        return None if self.growth is None else self.growth.full_in(self.free_bytes)
 
 
 def status_of(state_dir: Path, now: datetime, site: Site | None = None) -> Status:
@@ -82,14 +104,23 @@ def status_of(state_dir: Path, now: datetime, site: Site | None = None) -> Statu
     decided = _decided(state_dir, uses_influxdb) if state_db.exists() else None
     cursor_us = 0 if decided is None or decided.cursor_at is None else epoch_us(decided.cursor_at)
     disk = shutil.disk_usage(state_dir)
+    gaps, gaps_damage = _gaps(state_dir)
+    last_day = None if decided is None else decided.last_day
+    journals = [state_dir / "journal" / name for name in sorted(names)]
     return Status(
         now=now,
         collectors=[_collector(name, state_dir / "journal" / name, cursor_us) for name in sorted(names)],
         decided=decided,
-        dead_letters=_lines(state_dir / "deadletter.ndjson"),
+        dead_letters=_lines(state_dir / DEAD_LETTERS) + left_out(state_dir / DEAD_LETTERS),
         disk={part: _bytes_below(state_dir / part) for part in PARTS},
         free_bytes=disk.free,
         total_bytes=disk.total,
+        gaps=gaps,
+        gaps_damage=gaps_damage,
+        differences=_lines(state_dir / DIFFERENCES),
+        growth=None if last_day is None else growth(state_dir, journals, last_day),
+        records_waiting=operator_spool.waiting_since(state_dir, now - CLOCK_SILENT_MAX),
+        records_refused=len(operator_spool.refused(state_dir)),
     )
 
 
@@ -105,11 +136,29 @@ def attention(status: Status) -> list[str]:
         found += _of_engine(decided, status)
         found += _of_outbox(decided, status.now)
     if status.dead_letters:
-        found.append(f"InfluxDB refused {status.dead_letters:,} lines; read deadletter.ndjson, mend, move it away")
+        found.append(f"InfluxDB refused {status.dead_letters:,} lines; read {DEAD_LETTERS}, mend, move it away")
+    found += _of_gaps(status)
+    if status.records_waiting:
+        found.append(
+            f"{status.records_waiting:,} operators' records wait to be journalled; is the first collector running?"
+        )
+    if status.records_refused:
+        found.append(
+            f"{status.records_refused:,} operators' records were refused; read operator/refused/, have them made again,"
+            " move them away"
+        )
+    if status.differences:
+        found.append(
+            f"recovery found {status.differences:,} differences from what was committed; read {DIFFERENCES}, run "
+            "`greenisland verify`, move it away"
+        )
     if status.free_bytes < FREE_SHARE_MIN * status.total_bytes:
         found.append(
             f"the disk is nearly full ({size_in_words(status.free_bytes)} free); make room before the journal stops"
         )
+    elif status.growth and status.full_in is not None and status.full_in < FULL_IN_MIN:
+        per_day = size_in_words(sum(status.growth.bytes_per_day.values()))
+        found.append(f"the disk is full in {in_words(status.full_in)} at {per_day} a day; make room, or a larger one")
     return found
 
 
@@ -143,6 +192,17 @@ def _of_engine(decided: Decided, status: Status) -> Iterator[str]:
             yield f"{name} is {spans:,} spans behind; is that part running, does its server answer?"
 
 
+def _of_gaps(status: Status) -> Iterator[str]:
+    if status.gaps_damage:
+        yield f"{status.gaps_damage}; mend the line, or move the file away"
+    if waiting := [gap for gap in status.gaps if not gap.filled_at]:
+        spans = sum(gap.spans for gap in waiting)
+        yield (
+            f"InfluxDB lacks {spans:,} spans, see {GAPS}; they are written from the archive when both have caught up: "
+            "do they run?"
+        )
+
+
 def _of_outbox(decided: Decided, now: datetime) -> Iterator[str]:
     for state, said in (("gave_up", "were given up"), ("refused", "were refused by their receiver")):
         if n := decided.outbox.get(state):
@@ -162,15 +222,14 @@ def _collector(name: str, directory: Path, cursor_us: int) -> Collector:
     clock_topic = JOURNAL_CLOCK.format(collector=name)
     for path in reversed(segment_paths(directory)):
         try:
-            with closing(_reading(path)) as connection:
-                known = _ends(connection, clock_topic) | known
-                (n,) = connection.execute(
-                    "SELECT count(*) FROM messages WHERE received_at > ? AND substr(topic, 1, 1) <> '$'", (cursor_us,)
-                ).fetchone()
-                undecided += n
-                (began_us,) = connection.execute("SELECT previous_received_at FROM meta").fetchone()
-        except (sqlite3.Error, ValueError) as error:
-            if not path.exists():  # archived meanwhile
+            with reading(path) as segment:
+                known = _ends(segment, clock_topic) | known
+                undecided += segment.stations_after(cursor_us)
+                began_us = segment.began.received_us
+        except SegmentGone:  # archived meanwhile
+            break
+        except (sqlite3.Error, JournalFailure, ValueError) as error:
+            if not path.exists():
                 break
             damage = f"{path.name} cannot be read ({error})"
             break
@@ -179,19 +238,15 @@ def _collector(name: str, directory: Path, cursor_us: int) -> Collector:
     return Collector(name, **known, undecided=undecided, damage=damage)
 
 
-def _ends(connection: sqlite3.Connection, clock_topic: str) -> dict[str, datetime]:
+def _ends(segment: Segment, clock_topic: str) -> dict[str, datetime]:
     """The last instants of one segment, those it has."""
-    last = "SELECT received_at, wall_at, payload FROM messages {} ORDER BY received_at DESC LIMIT 1"
     found = {}
-    if row := connection.execute(last.format("")).fetchone():
+    if row := segment.last():
         found["last_received_at"] = _at(row[0])
-        (batch_us,) = connection.execute("SELECT max(last_received_at) FROM batches").fetchone()
-        if batch_us != row[0]:
-            raise sqlite3.DatabaseError("its last message and its last batch disagree")
-    if row := connection.execute(last.format("WHERE substr(topic, 1, 1) <> '$'")).fetchone():
+    if row := segment.last_of_stations():
         found["last_message_at"] = _at(row[0])
-    if row := connection.execute(last.format("WHERE topic = ?"), (clock_topic,)).fetchone():
-        found |= {"clock_at": _at(int(row[2])), "clock_received_at": _at(row[1])}
+    if row := segment.last_of(clock_topic):
+        found |= {"clock_at": _at(int(row[4])), "clock_received_at": _at(row[1])}
     return found
 
 
@@ -213,6 +268,7 @@ def _decided(state_dir: Path, uses_influxdb: bool | None) -> Decided:
 def _read(connection: sqlite3.Connection, span_dir: Path, uses_influxdb: bool | None) -> Decided:
     last = connection.execute("SELECT seq, journal_to, clock_to FROM spans ORDER BY seq DESC LIMIT 1").fetchone()
     seq, journal_to, clock_to = last or (0, None, None)
+    day_seq = None if clock_to is None else _first_after(connection, clock_to - COUNTED // timedelta(microseconds=1))
     cursors = dict(connection.execute("SELECT name, value FROM cursors"))
     consumers = {"archive": cursors.get(ARCHIVE, 0)}
     if uses_influxdb or (uses_influxdb is None and INFLUXDB in cursors):
@@ -223,6 +279,7 @@ def _read(connection: sqlite3.Connection, span_dir: Path, uses_influxdb: bool | 
         span=seq,
         clock_at=_at_or_none(clock_to),
         behind={name: seq - cursor for name, cursor in consumers.items()},
+        finished_to={name: _at(to) for name, cursor in consumers.items() if (to := _ends_at(connection, cursor))},
         outbox=dict(connection.execute("SELECT state, count(*) FROM outbox GROUP BY state ORDER BY state")),
         oldest_pending_at=_at_or_none(pending_us),
         open_alerts=dict(
@@ -230,13 +287,14 @@ def _read(connection: sqlite3.Connection, span_dir: Path, uses_influxdb: bool | 
                 "SELECT coalesce(level, ''), count(*) FROM episodes WHERE state <> ? GROUP BY level", (Alert.RESOLVED,)
             )
         ),
-        counts={} if clock_to is None else _counts(connection, clock_to - COUNTED // timedelta(microseconds=1)),
+        counts={} if day_seq is None else _counts(connection, day_seq),
+        last_day=None if day_seq is None else _last_day(connection, day_seq),
         damage=_span_damage(connection, span_dir),
     )
 
 
-def _counts(connection: sqlite3.Connection, after_us: int) -> dict[str, int]:
-    """Sums over the spans that end after the instant: found by halving, so that a year of spans is not read."""
+def _first_after(connection: sqlite3.Connection, after_us: int) -> int:
+    """The first span that ends after an instant of the site's clock: by halving, so that no year of spans is read."""
     low, high = connection.execute("SELECT min(seq), max(seq) FROM spans").fetchone()
     while low < high:
         middle = (low + high) // 2
@@ -245,12 +303,27 @@ def _counts(connection: sqlite3.Connection, after_us: int) -> dict[str, int]:
             low = middle + 1
         else:
             high = middle
+    return low
+
+
+def _counts(connection: sqlite3.Connection, from_seq: int) -> dict[str, int]:
     return dict(
         connection.execute(
             "SELECT key, sum(value) FROM spans, json_each(spans.counts) WHERE seq >= ? GROUP BY key ORDER BY key",
-            (low,),
+            (from_seq,),
         )
     )
+
+
+def _last_day(connection: sqlite3.Connection, first_seq: int) -> LastDay:
+    (began_us,) = connection.execute("SELECT journal_to FROM spans ORDER BY seq LIMIT 1").fetchone()
+    last_seq, ends_us = connection.execute("SELECT seq, journal_to FROM spans ORDER BY seq DESC LIMIT 1").fetchone()
+    return LastDay(_at(began_us), _at(ends_us), first_seq, last_seq)
+
+
+def _ends_at(connection: sqlite3.Connection, seq: int) -> int | None:
+    row = connection.execute("SELECT journal_to FROM spans WHERE seq = ?", (seq,)).fetchone()
+    return None if row is None else row[0]
 
 
 def _span_damage(connection: sqlite3.Connection, span_dir: Path) -> str | None:
@@ -274,6 +347,13 @@ def _span_damage(connection: sqlite3.Connection, span_dir: Path) -> str | None:
 
 def _reading(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
+
+
+def _gaps(state_dir: Path) -> tuple[list[Gap], str | None]:
+    try:
+        return read_gaps(state_dir), None
+    except ValueError as error:
+        return [], str(error)
 
 
 def _lines(path: Path) -> int:

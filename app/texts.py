@@ -7,10 +7,13 @@ from contracts.catalogue import (
     ALERT,
     BASIS,
     CONVERTED,
+    DOUBT,
     LEVEL,
+    LIMIT_PERIOD,
     PERIOD,
     PROVISIONAL,
     SENSE,
+    TENDENCY,
     TIMES,
     TRANSITION,
     VALID,
@@ -19,13 +22,19 @@ from contracts.catalogue import (
 from contracts.civil_time import local
 from contracts.factors import CONVERTED_PREFIX, TREATMENT_OFF
 from contracts.site import Limit, Site
+from rules.judgement import Judgements, judged_by, judgements, may_say
 
 PH = "w01001"
+QUALITY = ("surface_water", "ambient_air")  # media whose standards say how good, not how much may be let out
+CODES = {"exceedance": "limit.exceedance", "not_met": "limit.ultra_low", "early_warning": "limit.early"}
 
 
 class Texts:
-    def __init__(self, site: Site):
+    """judged: the table of words; the shipped one, if none is given."""
+
+    def __init__(self, site: Site, judged: Judgements | None = None):
         self._site = site
+        self._judged = judgements() if judged is None else judged
         self._stations = {station.station: station for station in site.stations}
         self._outlets = {outlet.outlet: outlet for outlet in site.outlets}
         self._enterprises = {enterprise.enterprise: enterprise for enterprise in site.enterprises}
@@ -62,6 +71,7 @@ class Texts:
         if value == limit_text and episode["peak_scaled"] != episode["limit_scaled"]:  # they differ further down
             value = _number(episode["peak_scaled"], episode["decimals"], in_full=True)
         code = self._code(episode, limit)
+        side = "above" if limit is None or limit.comparator in ("<=", "<") else "below"
         words = {
             "place": self.place(str(episode["station"]), language),
             "factor": self.factor(str(episode["factor"]), language),
@@ -69,8 +79,11 @@ class Texts:
             "value": value,
             "unit": episode["unit"],
             "limit": limit_text,
-            "basis": BASIS[limit.basis][language] if limit else "",
-            "sense": SENSE["above" if limit is None or limit.comparator in ("<=", "<") else "below"][language],
+            "limit_period": LIMIT_PERIOD[limit.period][language] if limit else "",
+            "basis": self._basis(limit, language) if limit else "",
+            "sense": SENSE[side][language],
+            "tendency": TENDENCY[side][language],
+            "doubt": DOUBT[language] if limit and limit.status == "unverified" else "",
             "times": self._times(episode, limit, language),
             "valid": VALID[language].format(n=episode["peak_valid_n"], of=episode["peak_expected_n"]),
         }
@@ -84,20 +97,40 @@ class Texts:
         return (", " if language == "en" else ",").join(parts)
 
     def clause(self, episode: dict[str, object]) -> str:
+        """Standard and clause, and the condition under which the limit holds, if it has one."""
         limit = self._limits.get(str(episode["limit_id"])) if episode["limit_id"] else None
-        return " ".join(part for part in (limit.standard, limit.clause) if part) if limit else ""
+        if limit is None:
+            return ""
+        said = " ".join(part for part in (limit.standard, limit.clause) if part)
+        if limit.when_factor is None or limit.when_value is None:
+            return said
+        unit = self._site.factors[limit.when_factor].unit
+        return f"{said}, {limit.when_factor} {limit.when_comparator} {limit.when_value:g} {unit}"
+
+    def _basis(self, limit: Limit, language: Language) -> str:
+        is_quality = limit.basis == "standard" and self._outlets[limit.outlet].medium in QUALITY
+        return BASIS["quality" if is_quality else limit.basis][language]
 
     def _code(self, episode: dict[str, object], limit: Limit | None) -> str:
         if episode["kind"] != "limit" or limit is None:
             return str(episode["kind"])
-        if limit.period != episode["period"]:
-            return "limit.early"
-        if not episode["exceeds"]:
+        outlet = self._outlets[limit.outlet]
+        owner = self._enterprises[outlet.enterprise].industry if outlet.enterprise is not None else ""
+        opened_at = datetime.fromisoformat(str(episode["opened_at"]))
+        judgement = judged_by(
+            self._judged,
+            medium=outlet.medium,
+            industry=owner if limit.industry is None else limit.industry,
+            factor=limit.factor,
+            period=str(episode["period"]),
+            limit_period=limit.period,
+            basis=limit.basis,
+            on=local(opened_at, self._site.time_zone).date(),
+        )
+        said = may_say(judgement, limit.status)
+        if said != "early_warning" and not episode["exceeds"]:
             return "limit.near"
-        if limit.basis == "ultra_low":
-            return "limit.ultra_low"
-        may_exceed = limit.basis in ("standard", "permit") and limit.status != "unverified"
-        return "limit.exceedance" if may_exceed else "limit.notice"
+        return CODES.get(said, "limit.notice")
 
     def _converted(self, episode: dict[str, object], language: Language) -> str:
         return CONVERTED[language] if str(episode["factor"]).startswith(CONVERTED_PREFIX) else ""

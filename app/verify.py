@@ -157,7 +157,7 @@ class _Walk:
         if derivation:
             expected = derivation.notifications
         elif len(sites) == 1:
-            expected = alerts.expected_notifications(sites[0].site, transitions)
+            expected = alerts.expected_notifications(sites[0], transitions)
         alerts.check_outbox(committed, transitions, expected)
         self._finish(digests)
 

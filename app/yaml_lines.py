@@ -185,7 +185,8 @@ def _in_words(model: type[BaseModel], error: dict, path: Path, line_of: Lines, m
         hint = suggestion(str(loc[-1]), known) or (f"; there are {', '.join(known)}" if known else "")
         return SiteError(path, line_of(loc), _key(line_of.place(loc)[:-1]), f"unknown key {str(loc[-1])!r}{hint}")
     if error["type"] == "missing":
-        return SiteError(path, line_of(loc[:-1]), _key((*line_of.place(loc[:-1]), loc[-1])), missing)
+        said = missing + _choices(model, loc)
+        return SiteError(path, line_of(loc[:-1]), _key((*line_of.place(loc[:-1]), loc[-1])), said)
     return SiteError(path, line_of(loc), _key(line_of.place(loc)), words(error))
 
 
@@ -203,7 +204,8 @@ def words(error: dict) -> str:
             hint = suggestion(got, allowed) if isinstance(got, str) else ""
             return f"{got!r} is not one of {', '.join(allowed)}{hint}"
         case "union_tag_invalid":
-            return f"{context['tag']!r} is not one of {context['expected_tags'].replace(chr(39), '')}"
+            tags = context["expected_tags"].replace("'", "")
+            return f"{context['tag']!r} is not one of {tags}{suggestion(context['tag'], tags.split(', '))}"
         case "union_tag_not_found":
             return f"the key {context['discriminator']} is missing"
         case "string_pattern_mismatch":
@@ -237,6 +239,17 @@ def words(error: dict) -> str:
 
 def _keys_at(model: type[BaseModel], loc: Loc) -> set[str]:
     """Every key the models reachable at a location know."""
+    return {field.alias or name for each in _models_at(model, loc) for name, field in each.model_fields.items()}
+
+
+def _choices(model: type[BaseModel], loc: Loc) -> str:
+    """`; write one of hour, day`, where a missing key must be one of a few words."""
+    fields = [each.model_fields[loc[-1]] for each in _models_at(model, loc[:-1]) if loc[-1] in each.model_fields]
+    texts = [str(text) for field in fields for text in _texts(field)]
+    return f"; write one of {', '.join(dict.fromkeys(texts))}" if texts else ""
+
+
+def _models_at(model: type[BaseModel], loc: Loc) -> list[type[BaseModel]]:
     models = [model]
     for part in loc:
         if isinstance(part, int):
@@ -247,7 +260,7 @@ def _keys_at(model: type[BaseModel], loc: Loc) -> set[str]:
             models = [found for annotation in inner for found in _models_in(annotation)]
         elif tagged:
             models = tagged
-    return {field.alias or name for each in models for name, field in each.model_fields.items()}
+    return models
 
 
 def _tags(model: type[BaseModel]) -> set[str]:

@@ -17,14 +17,23 @@ class RawMessage:
     payload: bytes
 
 
+class JournalFailure(RuntimeError):
+    """The journal cannot be opened, written, read or trusted. Whoever writes it must exit: after a failed fsync the
+    kernel may have dropped the pages, and a second fsync that succeeds proves nothing."""
+
+
+class JournalFull(JournalFailure):
+    """The disk has no room: nothing of the call is in the journal, and the same call may be made again later."""
+
+
 class JournalWriter(Protocol):
     """One collector's append-only journal."""
 
     def append(self, messages: Sequence[RawMessage], wall_at: datetime) -> Sequence[datetime]:
         """Makes the messages durable (fsync) and returns their received_at, strictly increasing.
 
-        When this returns, the messages may be acknowledged. Raises JournalFailure after a failed write or fsync:
-        the process must then exit and recover, never go on.
+        When this returns, the messages may be acknowledged. Raises JournalFull where the disk has no room for them, and
+        may then be called again; any other JournalFailure is final: the process must exit and recover, never go on.
         """
         ...
 

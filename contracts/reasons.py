@@ -25,6 +25,7 @@ class Reject(StrEnum):
     STATION_TOPIC_MISMATCH = "station_topic_mismatch"
     UNKNOWN_FACTOR = "unknown_factor"
     UNKNOWN_UNIT = "unknown_unit"
+    UNREADABLE_RECORD = "unreadable_record"  # an operator's record in the journal
     # HJ 212
     NO_FRAME = "no_frame"  # bytes that hold no frame
     BAD_LENGTH = "bad_length"

@@ -9,6 +9,9 @@ import msgspec
 
 RECORD_VERSION = 1
 
+# Actions of `$operator` rows that are no facts about data; those that are, are `contracts.facts.KINDS`.
+OTHER_ACTIONS = frozenset({"acknowledge", "silence", "command"})
+
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     v: int

@@ -214,11 +214,14 @@ class Limit(Dated):
 
     limit_id: Identifier
     outlet: Identifier
+    library: str | None = None  # the row of the limit library it was taken from
+    industry: str | None = None  # that row's: whom its standard is for; none: the enterprise's own
     factor: str
     period: Period
     comparator: Literal["<=", "<", ">=", ">"] = "<="  # what the value must be to be within
-    limit: float
+    limit: Annotated[float, Field(allow_inf_nan=False)]
     unit: str
+    ref_o2_pct: float | None = None  # of a limit on zs_<factor>: the reference O2 it is stated for
     decimals: Annotated[int, Field(ge=0, le=9)] | None = None  # rounding place of the compared value
     comparison: Literal["full_value", "rounded"] = "full_value"  # GB/T 8170
     when_factor: str | None = None  # the limit holds for windows in which this factor of the same station ...

@@ -5,9 +5,10 @@ converted once, the text as sent and the unit it was taken in are kept. Does not
 """
 
 import polars as pl
+import polars.selectors as cs
 
 from contracts.factors import UNITS, ratio
-from contracts.frames import EVENTS, READINGS, REJECTS, check
+from contracts.frames import EVENTS, READINGS, REJECTS, check, empty
 from contracts.points import partition_of, point_table
 from contracts.ports import CodecResult, Decoded
 from contracts.reasons import Reject
@@ -31,67 +32,49 @@ class RegistryJoin:
         self._max_age = pl.lit(site.file.max_age)
         self._stations = _station_table(site)
         self._points = _fed_points(site)
+        # where a station's point of a factor stands among them: by station number x codes + code
+        self._codes = pl.Enum(self._points["factor"].unique().sort())
+        self._point_at = _places(self._points, self._stations, self._codes)
+        self._points = self._points.drop("station", "factor")
         self._factors = _conversions("raw_unit")
-        dated = pl.any_horizontal(pl.col("valid_from", "valid_to").is_not_null().any())
-        self._has_dates = self._stations.select(dated).item() or self._points.select(dated).item()
+        dates = [*self._stations.select("valid_from", "valid_to"), *self._points.select(cs.starts_with("valid_"))]
+        self._has_dates = any(column.null_count() < column.len() for column in dates)
 
     def __call__(self, batch: pl.DataFrame, claims: CodecResult) -> Decoded:
-        """batch: frames.BATCH, `row` unique; claims cite its rows. The results are in row order."""
-        messages = _addressed(batch).join(self._stations, left_on="speaker", right_on="station", how="left")
-        joined = self._joined(messages.drop("source", "topic"), claims.readings)
-        refused = joined.filter(pl.col("reason").is_not_null())
-        if len(refused):
-            joined = joined.filter(pl.col("reason").is_null())
-        # acknowledgements of HJ/T 212-2005 name nobody: the topic says whose they are
-        unnamed = claims.events.lazy().with_columns(_of_topic=pl.col("station").is_null())
-        events = self._spoken(messages.lazy(), unnamed).collect()
-        not_its_own = events.filter(pl.col("reason").is_not_null())
-        found = pl.concat([_explained(refused, self._time_zone), _explained_events(not_its_own)])
-        rejects = pl.concat([claims.rejects, _station_once_a_message(found)]).sort("row", maintain_order=True)
+        """batch: frames.BATCH, `row` unique and ascending; claims cite its rows. The results are in row order."""
+        messages = _addressed(batch).join(
+            self._stations, left_on="speaker", right_on="station", how="left", maintain_order="left"
+        )
+        joined, refused = self._joined(messages, claims.readings)
+        events, rejects = empty(EVENTS), [claims.rejects]
+        if refused.height:
+            rejects.append(_station_once_a_message(_explained(refused, self._time_zone)))
+        if claims.events.height:
+            its_own, not_its_own = _spoken(messages, claims.events)
+            rejects.append(_station_once_a_message(_explained_events(not_its_own)))
+            events = its_own.with_columns(station="speaker").sort("row", maintain_order=True).select(EVENTS.names())
         return Decoded(
             readings=check(joined.select(READINGS.names()), READINGS),
-            rejects=cited(batch, rejects),
-            events=check(
-                events.filter(pl.col("reason").is_null())
-                .with_columns(station="speaker")
-                .sort("row", maintain_order=True)
-                .select(EVENTS.names()),
-                EVENTS,
-            ),
+            rejects=cited(batch, pl.concat(rejects).sort("row", maintain_order=True)),
+            events=check(events, EVENTS),
         )
 
-    def _spoken(self, messages: pl.LazyFrame, claims: pl.LazyFrame) -> pl.LazyFrame:
-        """Claims with their message and its station; `reason` where the payload may not speak for the station."""
-        claimed, speaker = pl.col("station"), pl.col("speaker")
-        is_own = (claimed == speaker) | (claimed == pl.col("mn"))
-        if "_of_topic" in claims.collect_schema():
-            is_own |= pl.col("_of_topic")
-        return claims.join(messages, on="row", how="left", maintain_order="left").with_columns(
-            reason=pl.when(pl.col("partition").is_null())
-            .then(pl.lit(Reject.UNKNOWN_STATION.value))
-            .when(~is_own.fill_null(False))
-            .then(pl.lit(Reject.STATION_TOPIC_MISMATCH.value))
-        )
+    def _joined(self, messages: pl.DataFrame, claims: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Claims that are readings, and those that are not with the `reason`, beside what the registry knows of them.
 
-    def _joined(self, messages: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
-        """Claims beside what the registry knows of them; `reason` is null for those that are readings."""
+        Message, station and point of a claim are looked up by their numbers: nothing here joins on text a row.
+        """
+        at_message = messages["row"].search_sorted(claims["row"])
+        frame = claims.hstack(messages.drop("row", "source", "topic").select(pl.all().gather(at_message)))
+        at_factor = claims["factor"].cast(self._codes, strict=False).to_physical()
+        at_point = self._point_at.gather(frame["station_n"] * self._codes.categories.len() + at_factor)
+        frame = frame.drop("station_n").hstack(self._points.select(pl.all().gather(at_point)))
         event_at, received_at = pl.col("event_at"), pl.col("received_at")
         number = pl.col("number")
-        frame = (
-            self._spoken(messages.lazy(), claims.lazy())
-            .join(
-                self._points.lazy(),
-                left_on=["speaker", "factor"],
-                right_on=["station", "factor"],
-                how="left",
-                maintain_order="left",
-                suffix="_point",
-            )
-            .with_columns(number=pl.col("raw_text").cast(pl.Float64, strict=False))
-        )
+        frame = frame.with_columns(number=pl.col("raw_text").cast(pl.Float64, strict=False))
         if claims["raw_unit"].null_count() < len(claims):
             frame = frame.join(
-                self._factors.lazy(), on=["raw_unit", "unit"], how="left", maintain_order="left", suffix="_sent"
+                self._factors, on=["raw_unit", "unit"], how="left", maintain_order="left", suffix="_sent"
             ).with_columns(
                 pl.when(pl.col("raw_unit").is_null()).then(name).otherwise(f"{name}_sent").alias(name)
                 for name in ("multiplier", "divisor")
@@ -108,34 +91,63 @@ class RegistryJoin:
             for what, suffix in (("station", ""), ("point", "_point")):
                 from_day, to_day = pl.col(f"valid_from{suffix}"), pl.col(f"valid_to{suffix}")
                 out_of_dates[what] = ~day.is_between(from_day.fill_null(_FAR_PAST), to_day.fill_null(_FAR_FUTURE))
-        reason = _first_true(
-            [
-                (event_at.is_null(), Reject.BAD_TIME),
-                (event_at > received_at + self._max_future, Reject.TIME_IN_FUTURE),
-                (event_at < received_at - self._max_age, Reject.TIME_TOO_OLD),
-                (out_of_dates["station"], Reject.UNKNOWN_STATION),
-                (pl.col("point").is_null() | out_of_dates["point"], Reject.UNKNOWN_FACTOR),
-                (pl.col("multiplier").is_null(), Reject.UNKNOWN_UNIT),
-                (number.is_null(), Reject.NOT_A_NUMBER),
-                (~number.is_finite(), Reject.NOT_FINITE),
-                (~(value.abs() * pl.col("scale") < SCALED_MAX), Reject.OUT_OF_NUMERIC_RANGE),
-            ]
+        cases = [
+            *_not_for(pl.col("station")),
+            (event_at.is_null(), Reject.BAD_TIME),
+            (event_at > received_at + self._max_future, Reject.TIME_IN_FUTURE),
+            (event_at < received_at - self._max_age, Reject.TIME_TOO_OLD),
+            (out_of_dates["station"], Reject.UNKNOWN_STATION),
+            (pl.col("point").is_null() | out_of_dates["point"], Reject.UNKNOWN_FACTOR),
+            (pl.col("multiplier").is_null(), Reject.UNKNOWN_UNIT),
+            (number.is_null(), Reject.NOT_A_NUMBER),
+            (~number.is_finite(), Reject.NOT_FINITE),
+            (~(pl.col("value").abs() * pl.col("scale") < SCALED_MAX), Reject.OUT_OF_NUMERIC_RANGE),
+        ]
+        frame = (
+            frame.lazy()
+            .with_columns(value=value)
+            .with_columns(is_refused=pl.any_horizontal(holds.fill_null(False) for holds, _ in cases))
+            .collect()
         )
+        refused = frame.filter("is_refused") if frame["is_refused"].any() else frame.clear()
+        if refused.height:
+            frame = frame.filter(~pl.col("is_refused"))
         feeds = (pl.col("kind") == pl.col("kind_point")) & (pl.col("period_s") == pl.col("period_s_point"))
-        return frame.with_columns(
-            reason=pl.coalesce("reason", reason),
-            value=value,
-            claimed=pl.col("station"),
-            station=pl.col("speaker"),
-            raw_unit_sent=pl.col("raw_unit"),
-            raw_unit=pl.coalesce("raw_unit", pl.when(~is_amount).then("sent_unit")),
-            unit=pl.when(~is_amount).then("unit"),
-            point=pl.when(feeds).then("point"),
-        ).collect()
+        told = [
+            pl.col("station").alias("claimed"),
+            pl.col("speaker").alias("station"),
+            pl.col("raw_unit").alias("raw_unit_sent"),
+            pl.coalesce("raw_unit", pl.when(~is_amount).then("sent_unit")).alias("raw_unit"),
+            pl.when(~is_amount).then("unit").alias("unit"),
+            pl.when(feeds).then("point").alias("point"),
+        ]
+        # which reason it is costs a look at texts: only those that have one are asked
+        return frame.with_columns(told), refused.with_columns(reason=_first_true(cases)).with_columns(told)
+
+
+def _spoken(messages: pl.DataFrame, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Events with their message and its station, and those the payload may not speak of, with the reason."""
+    # acknowledgements of HJ/T 212-2005 name nobody: the topic says whose they are
+    claimed = pl.coalesce("station", "speaker")
+    said = events.join(messages, on="row", how="left", maintain_order="left").with_columns(
+        reason=_first_true(_not_for(claimed))
+    )
+    return said.filter(pl.col("reason").is_null()), said.filter(pl.col("reason").is_not_null())
+
+
+def _not_for(claimed: pl.Expr) -> list[tuple[pl.Expr, Reject]]:
+    """When a payload may not speak for the station it names."""
+    is_own = (claimed == pl.col("speaker")) | (claimed == pl.col("mn"))
+    return [
+        (pl.col("partition").is_null(), Reject.UNKNOWN_STATION),
+        (~is_own.fill_null(False), Reject.STATION_TOPIC_MISMATCH),
+    ]
 
 
 def cited(batch: pl.DataFrame, rejects: pl.DataFrame) -> pl.DataFrame:
     """REJECTS from DECODE_REJECTS: the row becomes its message; the topic says whom it spoke for, else the payload."""
+    if rejects.is_empty():
+        return empty(REJECTS)
     return check(
         rejects.join(_addressed(batch), on="row", how="left", maintain_order="left")
         .with_columns(station=pl.coalesce("speaker", "station"), detail=pl.col("detail").str.slice(0, DETAIL_MAX))
@@ -151,8 +163,9 @@ def _addressed(batch: pl.DataFrame) -> pl.DataFrame:
 
 def _station_table(site: Site) -> pl.DataFrame:
     return pl.DataFrame(
-        [(s.station, s.mn, partition_of(s.station), s.valid_from, s.valid_to) for s in site.stations],
+        [(n, s.station, s.mn, partition_of(s.station), s.valid_from, s.valid_to) for n, s in enumerate(site.stations)],
         schema={
+            "station_n": pl.Int64,
             "station": pl.String,
             "mn": pl.String,
             "partition": pl.UInt8,
@@ -173,10 +186,20 @@ def _fed_points(site: Site) -> pl.DataFrame:
             f"station {station} has two points of factor {factor}; a reading could not tell which it feeds"
         )
     return points.join(_conversions("sent_unit"), on=["sent_unit", "unit"], how="left").select(
-        *("station", "factor", "point", "kind", "period_s", "sent_unit", "unit", "multiplier", "divisor"),
-        *("valid_from", "valid_to"),
+        *("station", "factor", "point", "sent_unit", "unit", "multiplier", "divisor"),
+        pl.col("kind", "period_s", "valid_from", "valid_to").name.suffix("_point"),
         scale=pl.lit(10.0).pow(pl.col("decimals")),
     )
+
+
+def _places(points: pl.DataFrame, stations: pl.DataFrame, codes: pl.Enum) -> pl.Series:
+    """Row of `points` by station number x number of codes + code; null where there is no such point."""
+    size = codes.categories.len()
+    at = points.join(stations, on="station", how="left", maintain_order="left").select(
+        at=pl.col("station_n") * size + pl.col("factor").cast(codes).to_physical()
+    )
+    every = pl.DataFrame({"at": pl.int_range(stations.height * size, eager=True)})
+    return every.join(at.with_row_index("place"), on="at", how="left", maintain_order="left")["place"]
 
 
 def _conversions(sent_name: str) -> pl.DataFrame:

@@ -1,6 +1,7 @@
-"""The MQTT collector: journal first, acknowledge afterwards. The only file that knows paho.
+"""The MQTT collector: journal first, acknowledge afterwards. Only this file and mqtt_client.py know paho.
 
-Promises: a message is acknowledged to the broker only after the journal has it; what was not acknowledged comes again.
+Promises: a message is acknowledged to the broker only after the journal has it; what was not acknowledged comes again;
+what is held in memory is bounded, in messages and in bytes.
 Does not promise: that a message is journalled once (a lost connection repeats it), nor anything the broker does before.
 """
 
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -30,6 +31,8 @@ from contracts.clock import Clock
 from contracts.ports import JournalWriter, RawMessage
 from contracts.site import Broker
 
+from .mqtt_client import Client
+
 log = logging.getLogger(__name__)
 
 SOURCE = "mqtt"
@@ -37,6 +40,7 @@ SESSION_EXPIRY_S = 7 * 86400  # how long the broker keeps our session, and what 
 GROUP_WAIT_S = 0.005  # how long the first message of a commit waits for others
 GROUP_MAX = 500  # from so many on a commit waits no longer
 BURST_MAX = 250  # messages read before they are handed over, so that reading and committing overlap
+IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024  # with so much received and not settled, nothing more is read
 STOP_POLL_S = 0.05  # how soon `stop`, which anyone may set, is noticed
 FAREWELL_POLLS = 100  # of STOP_POLL_S at most each, for the broker's answer when we leave
 FOREIGN_PREFIX = "mqtt/"  # before a topic that would pass for one of the journal's own
@@ -58,6 +62,7 @@ class CollectorMetrics:
     clock_repeats: int = 0  # our own clock messages, delivered a second time: not journalled
     foreign_clocks: int = 0  # on our clock's topic, but not ours as far as can be told
     queue_depth: int = 0  # received, not yet settled; at most receive_maximum
+    queue_bytes: int = 0  # of their payloads; at most IN_FLIGHT_BYTES_MAX and one message
     connects: int = 0
     failed_connects: int = 0  # nobody answers, or its certificate is not trusted
     sessions_lost: int = 0  # reconnected, and the broker no longer knew us: what it had queued is gone
@@ -65,6 +70,8 @@ class CollectorMetrics:
     connected: bool = False
     subscribed: bool = False  # the broker has taken our subscriptions on this connection
     last_commit_at: datetime | None = None
+    journal_full: bool = False  # the journal waits for room on the disk: nothing is acknowledged
+    journal_full_times: int = 0
 
     @property
     def reconnects(self) -> int:
@@ -80,26 +87,6 @@ class _Delivery(NamedTuple):
     qos: int
     is_repeat: bool  # MQTT's DUP
     generation: int
-
-
-class _Client(mqtt.Client):
-    """paho, with a short way for the message that has no MQTT 5 properties, as a station's has not.
-
-    paho makes the table of all property names anew for every message, more than half of what taking one in costs it.
-    The way is paho's own and private: were it renamed, this would not be called, and paho would take them in, slower.
-    """
-
-    take: Callable[[bytes, bytes, int, int, bool], None]
-
-    def _handle_publish(self) -> MQTTErrorCode:
-        header, packet = self._in_packet["command"], self._in_packet["packet"]
-        topic_end = 2 + int.from_bytes(packet[:2], "big")
-        properties_at = topic_end + 2  # behind the message's identifier
-        if header & 0b0110 != 0b0010 or topic_end == 2 or packet[properties_at : properties_at + 1] != b"\0":
-            return super()._handle_publish()
-        mid = int.from_bytes(packet[topic_end:properties_at], "big")
-        self.take(packet[2:topic_end], bytes(packet[properties_at + 1 :]), mid, 1, bool(header & 0b1000))
-        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 class MqttCollector:
@@ -139,6 +126,7 @@ class MqttCollector:
         self._generation = 0  # of the connection that is open, or was last
         self._burst: list[_Delivery] = []
         self._taken = self._settled = 0
+        self._unsettled_bytes = 0
         self._published_us, self._clock_slot = last_clock_us, -1
         # Between them.
         self._received: queue.SimpleQueue[list[_Delivery]] = queue.SimpleQueue()
@@ -242,7 +230,7 @@ class MqttCollector:
             self._settle_all()
             self._ending.wait(delay_s)
         self._disconnect()
-        self.metrics.queue_depth = 0  # what was read too late to be committed is the broker's still
+        self.metrics.queue_depth = self.metrics.queue_bytes = 0  # what was read too late is the broker's still
 
     def _connect(self) -> None:
         self._client.drop_out_messages()  # clocks of the old connection: sent again they would follow newer ones
@@ -262,21 +250,29 @@ class MqttCollector:
 
     def _serve(self) -> None:
         """Until the connection or the collector ends."""
-        has_more = False  # TLS may hold what the socket no longer shows
+        has_more = False  # read ahead: the socket no longer shows it
         while not self._ending.is_set() and self._client.socket() is not None:
-            due_s = min(self._publish_clock(), 1.0)  # paho looks after the keep-alive only when it is called
-            if self._poll(0 if has_more else due_s) or has_more:
+            may_read = self._has_room()
+            due_s = min(self._publish_clock() if may_read else 1.0, 1.0)  # paho looks after the keep-alive when called
+            is_ready = self._poll(0 if has_more and may_read else due_s, may_read)
+            if may_read and (is_ready or has_more):
                 has_more = self._read_burst()
             self._settle()
             self._client.loop_write()
+            if is_ready or not may_read:
+                self._client.expect_no_answer()
             self._client.loop_misc()
 
-    def _poll(self, timeout_s: float) -> bool:
+    def _has_room(self) -> bool:
+        return self._unsettled_bytes < IN_FLIGHT_BYTES_MAX
+
+    def _poll(self, timeout_s: float, may_read: bool = True) -> bool:
         """Waits for the network or the committing thread; whether there is something to read."""
         poll = select.poll()
         poll.register(self._wake_read, select.POLLIN)
-        if (connection := self._client.socket()) is not None:
-            poll.register(connection, select.POLLIN | (select.POLLOUT if self._client.want_write() else 0))
+        events = (select.POLLIN if may_read else 0) | (select.POLLOUT if self._client.want_write() else 0)
+        if events and (connection := self._client.socket()) is not None:
+            poll.register(connection, events)
         ready = poll.poll(timeout_s * 1000)
         wake = self._wake_read.fileno()
         if any(fd == wake for fd, _ in ready):
@@ -286,12 +282,12 @@ class MqttCollector:
     def _read_burst(self) -> bool:
         """What has arrived: paho itself would go back to wait after every packet. Whether there may be more."""
         has_more = True
-        while has_more and len(self._burst) < BURST_MAX:
+        while has_more and len(self._burst) < BURST_MAX and self._has_room():
             before = self.metrics.received
+            self._client.take_ready(BURST_MAX - len(self._burst))
             self._client.loop_read()
-            connection = self._client.socket()
-            is_buffered = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
-            has_more = connection is not None and (self.metrics.received > before or is_buffered)
+            is_open = self._client.socket() is not None
+            has_more = is_open and (self.metrics.received > before or self._client.has_read_ahead())
         if self._burst:
             self._received.put(self._burst)
             self._burst = []
@@ -299,22 +295,25 @@ class MqttCollector:
 
     def _settle(self) -> None:
         """Acknowledges what was committed, in the order of receipt, as far as it came by the connection now open."""
-        acked = stale = 0
+        identifiers: list[int] = []
+        stale = 0
         is_open = self._client.is_connected()
         while self._committed:
             group = self._committed.popleft()
             self._settled += len(group)
             for delivery in group:
+                self._unsettled_bytes -= len(delivery.payload)
                 if delivery.qos == 0:
                     continue
                 if is_open and delivery.generation == self._generation:
-                    self._client.ack(delivery.mid, delivery.qos)
-                    acked += 1
+                    identifiers.append(delivery.mid)
                 else:
                     stale += 1
-        self.metrics.acked += acked
+        self._client.acknowledge(identifiers)
+        self.metrics.acked += len(identifiers)
         self.metrics.stale_acks += stale
         self.metrics.queue_depth = self._taken - self._settled
+        self.metrics.queue_bytes = self._unsettled_bytes
 
     def _settle_all(self) -> None:
         """A new connection brings up to receive_maximum messages: only with nothing left of the old is that a bound."""
@@ -378,6 +377,7 @@ class MqttCollector:
             self.metrics.dropped_qos0 += 1
             return
         self._taken += 1
+        self._unsettled_bytes += len(payload)
         # A broker must not let a topic through that is not UTF-8; if it does, it shall be seen, not raise.
         text = topic.decode("utf-8", "replace")
         self._burst.append(_Delivery(text, payload, mid, qos, is_repeat, self._generation))
@@ -419,22 +419,21 @@ class MqttCollector:
         if not self._ending.is_set():
             log.warning("connection lost: %s", reason)
 
-    def _make_client(self, client_id: str, password: str | None) -> mqtt.Client:
+    def _make_client(self, client_id: str, password: str | None) -> Client:
         if self._broker.protocol == "5":
-            client = _Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True)
+            client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, manual_ack=True)
         else:
-            client = mqtt.Client(
+            client = Client(
                 CallbackAPIVersion.VERSION2,
                 client_id=client_id,
                 protocol=mqtt.MQTTv311,
                 clean_session=False,
                 manual_ack=True,
             )
+        client.take = self._take
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_message = self._on_subscribe, self._on_message
         client.on_publish, client.on_unsubscribe = self._on_publish, self._on_unsubscribe
-        if isinstance(client, _Client):
-            client.take = self._take
         # With this set, paho queues what it sends and leaves the sending to our loop_write.
         client.on_socket_register_write = lambda _client, _userdata, _socket: None
         if self._broker.username is not None:

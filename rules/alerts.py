@@ -56,6 +56,12 @@ class AlertChange:
 
 def update(plan: Plan, state: AlertState, judged: pl.DataFrame, to: datetime) -> list[AlertChange]:
     """Folds evaluate.JUDGED of a span that ends at `to`. Ordered by tick, then binding."""
+    made = _folded(plan, state, judged) if judged.height else []
+    _freeze(plan, state, to)
+    return sorted(made, key=lambda change: (change.tick, change.binding))
+
+
+def _folded(plan: Plan, state: AlertState, judged: pl.DataFrame) -> list[AlertChange]:
     rows = judged.select(
         "binding",
         "window_at",
@@ -70,10 +76,9 @@ def update(plan: Plan, state: AlertState, judged: pl.DataFrame, to: datetime) ->
         judged=pl.col("state").is_in(["exceedance", "within"]),
         exceeds=pl.col("state") == "exceedance",
     ).match_to_schema(HISTORY)
-    periods = plan.bindings.select("binding", "period")
-    for (period,), part in (
-        rows.join(periods, on="binding", how="left").partition_by("period", include_key=False, as_dict=True).items()
-    ):
+    # a binding's number is its row in the plan's table
+    periods = rows.with_columns(plan.bindings["period"].gather(rows["binding"]))
+    for (period,), part in periods.partition_by("period", include_key=False, as_dict=True).items():
         state.history.setdefault(str(period), []).append(part)
 
     late = rows.filter(~pl.col("on_time"))["binding"].unique()
@@ -86,8 +91,7 @@ def update(plan: Plan, state: AlertState, judged: pl.DataFrame, to: datetime) ->
     made: list[AlertChange] = []
     for binding, group in groupby(busy.iter_rows(named=True), key=lambda row: row["binding"]):
         made += _subject(plan, state, binding, list(group), pasts.get(binding))
-    _freeze(plan, state, to)
-    return sorted(made, key=lambda change: (change.tick, change.binding))
+    return made
 
 
 def _subject(

@@ -68,24 +68,39 @@ class Plan:
         return {period: self.levels.filter(pl.col("period") == period).drop("period") for period in PERIODS}
 
     @cached_property
-    def measured(self) -> pl.DataFrame:
-        """Points a device speaks for."""
-        return self.points.filter(pl.col("kind").is_not_null()).select("point")
+    def is_measured(self) -> pl.Series:
+        """By point number: whether a device speaks for it."""
+        return self.points["kind"].is_not_null()
 
     @cached_property
-    def from_samples(self) -> dict[str, pl.DataFrame]:
-        """Points whose readings are parts of the period's windows."""
-        is_fed = pl.col("below").is_null()
-        return {period: rows.filter(is_fed).select("point") for period, rows in self.levels_of.items()}
+    def scale(self) -> pl.Series:
+        """By point number: 10^decimals."""
+        return self.points.select(pl.lit(10.0).pow(pl.col("decimals").cast(pl.Float64))).to_series()
 
     @cached_property
-    def from_windows(self) -> dict[tuple[str, str], pl.DataFrame]:
-        """By (period, longer one): points whose windows of the one are parts of their windows of the other."""
+    def own_points(self) -> dict[str, pl.DataFrame]:
+        """station, point of what the pipeline counts itself, by its factor."""
         return {
-            (period, parent): self.levels_of[parent].filter(pl.col("below") == period).select("point")
+            factor: self.points.filter(pl.col("factor") == factor).select("station", "point")
+            for factor in (STATION_PRESENCE, REJECT_COUNT)
+        }
+
+    @cached_property
+    def has_samples(self) -> dict[str, pl.Series]:
+        """By period, by point number: whether the point's readings are parts of the period's windows."""
+        return {period: self._is_in(rows.filter(pl.col("below").is_null())) for period, rows in self.levels_of.items()}
+
+    @cached_property
+    def has_parts(self) -> dict[tuple[str, str], pl.Series]:
+        """By (period, longer one), by point number: whether the point's windows of the one are parts of the other's."""
+        return {
+            (period, parent): self._is_in(self.levels_of[parent].filter(pl.col("below") == period))
             for period, parents in PARENTS.items()
             for parent in parents
         }
+
+    def _is_in(self, rows: pl.DataFrame) -> pl.Series:
+        return self.points["point"].is_in(rows["point"].implode())
 
     @cached_property
     def grid_of(self) -> dict[str, pl.DataFrame]:

@@ -27,42 +27,46 @@ SAMPLES = pl.Schema(
 
 def samples_of(readings: pl.DataFrame, rejects: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """SAMPLES of readings that feed a window; one a minute a station speaks in; one a rejected message."""
-    about = plan.points.select("point", "decimals", "range_min", "range_max")
-    scale = pl.lit(10.0).pow(pl.col("decimals").cast(pl.Float64))
-    too_low = pl.col("value") < pl.col("range_min")
-    too_high = pl.col("value") > pl.col("range_max")
-    measured = (
-        readings.filter(pl.col("point").is_not_null())
-        .join(about, on="point", how="left")
-        .join(plan.marks, on="mark", how="left")
-        .select(
-            "point",
-            at="event_at",
-            tick="known_at",
-            value=(pl.col("value") * scale).round(mode="half_to_even").cast(pl.Int64),
-            # no mark at all counts as valid (Notice 2022-21: unmarked data are valid); an unknown mark does not
-            valid=(pl.col("mark").is_null() | pl.col("mark_valid").fill_null(False))
-            & ~too_low.fill_null(False)
-            & ~too_high.fill_null(False),
-            over=too_high.fill_null(False) | pl.col("mark_over").fill_null(False),
-            device_revision="device_revision",
-            received_at="received_at",
-            message="message",
-        )
+    fed = readings.filter(pl.col("point").is_not_null()) if readings["point"].null_count() else readings
+    # a point's number is its row in the registry's table
+    scale = plan.scale.gather(fed["point"])
+    low, high = (plan.points[name].gather(fed["point"]) for name in ("range_min", "range_max"))
+    # no mark at all counts as valid (Notice 2022-21: unmarked data are valid); an unknown mark does not
+    valid, over = pl.lit(True), pl.lit(False)
+    if fed["mark"].null_count() < fed.height:
+        fed = fed.join(plan.marks, on="mark", how="left", maintain_order="left")
+        valid = pl.col("mark").is_null() | pl.col("mark_valid").fill_null(False)
+        over = pl.col("mark_over").fill_null(False)
+    if low.null_count() < low.len():
+        valid &= ~(pl.col("value") < low).fill_null(False)
+    if high.null_count() < high.len():
+        too_high = (pl.col("value") > high).fill_null(False)
+        valid, over = valid & ~too_high, over | too_high
+    measured = fed.select(
+        "point",
+        at="event_at",
+        tick="known_at",
+        value=(pl.col("value") * scale).round(mode="half_to_even").cast(pl.Int64),
+        valid=valid,
+        over=over,
+        device_revision="device_revision",
+        received_at="received_at",
+        message="message",
     )
     return pl.concat([measured, _presence(readings, plan), _reject_counts(rejects, plan)]).match_to_schema(SAMPLES)
 
 
 def _presence(readings: pl.DataFrame, plan: Plan) -> pl.DataFrame:
-    spoke = (
-        readings.select("station", "known_at", at=pl.col("event_at").dt.truncate("1m"))
-        .group_by("station", "at")
-        .agg(tick=pl.col("known_at").min())
-    )
+    said = readings.select("station", "known_at", at=pl.col("event_at").dt.truncate("1m"))
+    # the readings of a message stand together and say it once
+    again = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in said.columns)
+    spoke = said.filter(~again.fill_null(False)).group_by("station", "at").agg(tick=pl.col("known_at").min())
     return _own(spoke, STATION_PRESENCE, plan)
 
 
 def _reject_counts(rejects: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    if rejects.is_empty():
+        return pl.DataFrame(schema=SAMPLES)
     counted = (
         rejects.filter(pl.col("station").is_not_null())
         .group_by("station", at="received_at")
@@ -72,8 +76,7 @@ def _reject_counts(rejects: pl.DataFrame, plan: Plan) -> pl.DataFrame:
 
 
 def _own(rows: pl.DataFrame, factor: str, plan: Plan) -> pl.DataFrame:
-    numbers = plan.points.filter(pl.col("factor") == factor).select("station", "point")
-    return rows.join(numbers, on="station").select(
+    return rows.join(plan.own_points[factor], on="station").select(
         "point",
         "at",
         "tick",

@@ -35,6 +35,8 @@ ROWS = pl.Schema(
 _HOUR_US = 3_600_000_000
 _BUCKET_US = {"instant": _HOUR_US, "minute": _HOUR_US, "five_minute": _HOUR_US, "hour": _HOUR_US, "day": 24 * _HOUR_US}
 _BUCKET_YEAR_US = 366 * 86_400_000_000
+CHUNKS_MAX = 16  # of a bucket, before it is looked at whether to make it one again
+COMPACT_SHARE = 0.2
 _PACK_EVERY_US = 900_000_000
 _PACK_AFTER_US = 1_800_000_000  # a bucket's end ago: most of what is late has come by then
 
@@ -69,19 +71,26 @@ class WindowStore:
     def of_windows(self, target: str, window_at: pl.Series) -> pl.DataFrame:
         return self.rows(target, _buckets(window_at, target).unique().to_list())
 
-    def put(self, target: str, new: pl.DataFrame) -> None:
+    def put(self, target: str, new: pl.DataFrame, *, first: bool = False) -> None:
         """Adds rows; an older row of the same (point, at) ends where the new one begins.
 
         new: ROWS, at most one open-ended row a (point, at); rows of one key do not overlap.
+        first: there is no older row of any of these (point, at), and nobody need look for one.
         """
         if new.is_empty():
             return
         held, packed = self.buckets.setdefault(target, {}), self.packed.get(target, {})
-        keyed = new.with_columns(bucket=_buckets(new["window_at"], target))
-        for (bucket,), part in keyed.partition_by("bucket", include_key=False, as_dict=True).items():
-            key = int(bucket)  # type: ignore[call-overload]
+        buckets = _buckets(new["window_at"], target)
+        if buckets.n_unique() == 1:
+            parts = {buckets[0]: new}
+        else:
+            keyed = new.with_columns(buckets.alias("bucket")).partition_by("bucket", include_key=False, as_dict=True)
+            parts = {bucket: part for (bucket,), part in keyed.items()}
+        for key, part in parts.items():
             old = _unpacked(packed.pop(key)) if key in packed else held.get(key)
-            held[key] = part if old is None else pl.concat([_ended(old, part), part], rechunk=False)
+            if old is not None and not first:
+                old = _ended(old, part)
+            held[key] = part if old is None else pl.concat([old, part], rechunk=False)
 
     def forget(self, target: str, before_us: int) -> None:
         """Drops the buckets whose windows all start before the instant."""
@@ -101,7 +110,11 @@ class WindowStore:
         """Drops rows that ended: no decision to come may use them."""
         for held in self.buckets.values():
             for bucket, rows in held.items():
-                if rows.n_chunks() > 16:
+                if (chunks := rows.n_chunks()) <= CHUNKS_MAX:
+                    continue
+                # copied whole, so only when it has grown by a share: else a large bucket would be copied all day
+                added = 1 - rows["point"].chunk_lengths()[0] / rows.height
+                if added > COMPACT_SHARE or chunks > CHUNKS_MAX * CHUNKS_MAX:
                     held[bucket] = rows.filter(pl.col("until").is_null()).rechunk()
 
     def pack(self, now_us: int) -> None:
@@ -139,10 +152,17 @@ def _buckets(at: pl.Series, target: str) -> pl.Series:
     return us - us % bucket_us(target)
 
 
+def still_held(rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    """Those of the rows that have not ended and are of a (point, at) of the new ones."""
+    # the time span first: of what is remembered only the end is joined to
+    near = rows.filter(pl.col("until").is_null() & pl.col("at").is_between(new["at"].min(), new["at"].max()))
+    return near if near.is_empty() else near.join(new, on=["point", "at"], how="semi")
+
+
 def _ended(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    starts = new.group_by("point", "at").agg(ends=pl.col("tick").min())
-    if old.join(starts, on=["point", "at"], how="semi").is_empty():
+    if still_held(old, new).is_empty():
         return old
+    starts = new.group_by("point", "at").agg(ends=pl.col("tick").min())
     replaced = old.join(starts, on=["point", "at"], how="left", maintain_order="left")
     open_ended = pl.col("until").is_null()
     return replaced.with_columns(until=pl.when(open_ended).then("ends").otherwise("until")).drop("ends")

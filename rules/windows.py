@@ -22,7 +22,7 @@ from .exact import half_even
 from .plan import Plan
 from .samples import SAMPLES
 from .ticks import TICK
-from .window_store import ROWS, WindowStore
+from .window_store import ROWS, WindowStore, still_held
 
 # One row a decision made in this span.
 DECISIONS = pl.Schema(
@@ -147,38 +147,60 @@ def _settle(
     if samples.is_empty():
         return
     for period in PERIODS:
-        points = plan.from_samples[period]
-        if points.is_empty():
-            continue
-        mine = samples.join(points, on="point", how="semi")
+        mine = samples.filter(plan.has_samples[period].gather(samples["point"]))
         if mine.is_empty():
             continue
-        at = pl.col("at")
-        mine = mine.with_columns(window_at=at if period == "instant" else window_start(at, period, plan.zone))
-        mine = mine.with_columns(decided=decided_at(period, plan))
-        forgotten = pl.col("tick") > pl.col("decided") + plan.lateness
-        beyond = mine.select(forgotten.sum()).item()
-        if beyond:
-            beyond = _of_devices(mine.filter(forgotten), plan.measured["point"])
+        mine = _with_window(mine, period, plan)
+        is_late = mine["tick"] > mine["decided"]
+        late = beyond = 0
+        if is_late.any():
+            forgotten = mine.select(pl.col("tick") > pl.col("decided") + plan.lateness).to_series()
+            beyond = _of_devices(mine.filter(forgotten), plan)
             mine = mine.filter(~forgotten)
-        held = state.store.of_windows(period, mine["window_at"])
-        rows, duplicates, rewritten = _winners(mine, held, plan.measured["point"])
-        state.store.put(period, rows.select(ROWS.names()))
-        arrived[period].append(rows)
+        if mine.height:
+            rows, duplicates, rewritten, first = _winners(plan, mine, state.store.of_windows(period, mine["window_at"]))
+            state.store.put(period, rows.select(ROWS.names()), first=first)
+            arrived[period].append(rows)
+            late = _of_devices(rows.filter(pl.col("tick") > pl.col("decided")), plan) if is_late.any() else 0
+        else:
+            duplicates = rewritten = 0
         if period != "instant":  # a point judged by instants feeds its means as well: count it once
             counts["duplicates"] += duplicates
             counts["rewritten"] += rewritten
             counts["beyond"] += beyond
-            counts["late"] += _of_devices(rows.filter(pl.col("tick") > pl.col("decided")), plan.measured["point"])
+            counts["late"] += late
 
 
-def _of_devices(rows: pl.DataFrame, measured: pl.Series) -> int:
+def _with_window(samples: pl.DataFrame, period: str, plan: Plan) -> pl.DataFrame:
+    """Puts beside each `at` the start of its window and the tick that decides it."""
+    if period == "instant":
+        return samples.with_columns(window_at="at").with_columns(decided=decided_at(period, plan))
+    # civil time is dear and instants are few: it is asked once an instant, not once a sample
+    instants = samples.select(pl.col("at").unique())
+    instants = instants.with_columns(window_at=window_start(pl.col("at"), period, plan.zone))
+    samples = samples.drop("window_at", strict=False)
+    return samples.join(instants.with_columns(decided=decided_at(period, plan)), on="at", how="left")
+
+
+def _of_devices(rows: pl.DataFrame, plan: Plan) -> int:
     """How many are of points a device speaks for: the pipeline's own samples are not counted for people."""
-    return rows.select(pl.col("point").is_in(measured.implode()).sum()).item()
+    return int(plan.is_measured.gather(rows["point"]).sum())
 
 
-def _winners(new: pl.DataFrame, held: pl.DataFrame, measured: pl.Series) -> tuple[pl.DataFrame, int, int]:
-    """New samples that change what holds for their (point, at), as ROWS plus `decided`; counts of duplicates, rewrites.
+def _is_given_twice(rows: pl.DataFrame, plan: Plan) -> pl.Series | None:
+    """Which rows share their (point, at) with another one; None where none does."""
+    key = pl.struct("point", "at")
+    us = rows["at"].dt.epoch("us")
+    first, points = us.min(), plan.points.height
+    if (us.max() - first + 1) * points < 2**63:  # type: ignore[operator]  # one number is compared faster than two
+        key = (pl.col("at").dt.epoch("us") - first) * points + pl.col("point")
+    keys = rows.select(key).to_series()
+    return None if keys.n_unique() == rows.height else keys.is_duplicated()
+
+
+def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.DataFrame, int, int, bool]:
+    """New samples that change what holds for their (point, at), as ROWS plus `decided`; counts of duplicates, rewrites;
+    whether nothing at all was held for any of them.
 
     The winner at any tick is the greatest (device revision, received_at, message hash) known by then.
     """
@@ -198,12 +220,20 @@ def _winners(new: pl.DataFrame, held: pl.DataFrame, measured: pl.Series) -> tupl
         over=pl.col("over").cast(pl.UInt32),
         low="value",
         high="value",
-        is_new=pl.lit(True),
+        until=pl.lit(None, INSTANT),
     )
-    known = held.filter(pl.col("until").is_null()).join(new.select(key).unique(), on=key, how="semi")
-    alone = known.is_empty() and not rows.select(pl.struct(key).is_duplicated().any()).item()
-    if alone:
-        return _as_rows(rows.with_columns(until=pl.lit(None, INSTANT))), 0, 0
+    known = still_held(held, new)
+    contested = _is_given_twice(rows, plan)
+    if known.is_empty() and contested is None:
+        return _as_rows(rows), 0, 0, True
+    if contested is None:
+        contested = pl.repeat(False, rows.height, eager=True)
+    if known.height:
+        marked = known.select(*key, is_held=pl.lit(True))
+        contested |= rows.join(marked, on=key, how="left", maintain_order="left")["is_held"].is_not_null()
+    alone = _as_rows(rows.filter(~contested))
+    rows = rows.filter(contested).drop("until").with_columns(is_new=pl.lit(True))
+    claims = _of_devices(rows, plan)
     old = known.select(*key, "window_at", "tick", "device_revision", "sum", "n", "present", "over", "low", "high")
     both = pl.concat([old.with_columns(is_new=pl.lit(False)), rows], how="diagonal")
     both = both.sort(*key, "is_new", "tick", "device_revision", "received_at", "message", "sum", "n", nulls_last=False)
@@ -211,15 +241,15 @@ def _winners(new: pl.DataFrame, held: pl.DataFrame, measured: pl.Series) -> tupl
     before = [pl.col(name).shift(1).over(key) for name in ("low", "n")]
     same = (pl.col("low") == before[0]) & (pl.col("n") == before[1])
     both = both.with_columns(same=same.fill_null(False), again=before[0].is_not_null())
-    rewritten = _of_devices(both.filter(pl.col("is_new") & pl.col("again") & ~pl.col("same")), measured)
-    firsts = _of_devices(both.filter(pl.col("is_new") & ~pl.col("again")), measured)
+    rewritten = _of_devices(both.filter(pl.col("is_new") & pl.col("again") & ~pl.col("same")), plan)
+    firsts = _of_devices(both.filter(pl.col("is_new") & ~pl.col("again")), plan)
     # an equal value of a greater device revision changes nothing but what may replace it
     raised = pl.col("device_revision") > pl.col("device_revision").shift(1).over(key)
     changing = both.filter(~pl.col("same") | raised)
     # of several in one tick the last holds; the others held for no decision
     changing = changing.with_columns(until=pl.col("tick").shift(-1).over(key))
     changing = changing.filter(pl.col("is_new") & (pl.col("until").is_null() | (pl.col("until") > pl.col("tick"))))
-    return _as_rows(changing), _of_devices(new, measured) - rewritten - firsts, rewritten
+    return pl.concat([alone, _as_rows(changing)]), claims - rewritten - firsts, rewritten, False
 
 
 def _as_rows(rows: pl.DataFrame) -> pl.DataFrame:
@@ -257,6 +287,17 @@ _SUMMED = (
 )
 
 
+_ALONE = (
+    pl.col("s").alias("sum"),
+    pl.col("k").alias("n"),
+    pl.col("p").alias("present"),
+    pl.col("o").alias("over"),
+    pl.col("x").alias("skipped"),
+    pl.when(pl.col("k") > 0).then("low").alias("low"),
+    pl.when(pl.col("k") > 0).then("high").alias("high"),
+)
+
+
 def _decide(
     plan: Plan,
     state: WindowState,
@@ -276,19 +317,22 @@ def _decide(
     due = (pl.col("decided") > from_tick) & (pl.col("decided") <= to)
     window = ["point", "window_at"]
 
-    held = state.store.between(period, _us(from_tick - hold - longest), _us(to - hold))
-    on_time = (
+    earliest, latest = from_tick - hold - longest, to - hold
+    held = state.store.between(period, _us(earliest), _us(latest))
+    parts = (
         held.lazy()
+        .filter(pl.col("window_at").is_between(earliest, latest))  # of a bucket the few that may be due
         .with_columns(decided=decided_at(period, plan))
         .filter(due & (pl.col("tick") <= pl.col("decided")))
         .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("decided")))
         .with_columns(_parts(plan.pools(period)))
-        .group_by(*window, tick="decided")
-        .agg(_SUMMED)
-        .collect()
     )
-    grid = _grid(plan, state, period, from_tick, to, grid_to)
-    on_time = grid.join(on_time, on=[*window, "tick"], how="full", coalesce=True)
+    if period == "instant":  # a window of one reading is that reading
+        on_time = parts.select(*window, *_ALONE, tick="decided").collect()
+    else:
+        on_time = parts.group_by(*window, tick="decided").agg(_SUMMED).collect()
+        grid = _grid(plan, state, period, from_tick, to, grid_to)
+        on_time = grid.join(on_time, on=[*window, "tick"], how="full", coalesce=True)
 
     late = pl.DataFrame(schema=on_time.schema)
     if came is not None:
@@ -417,19 +461,19 @@ def _pass_on(
     if made.is_empty():
         return
     window = ["point", "window_at"]
-    rows = made.sort(*window, "tick").with_columns(
-        until=pl.col("tick").shift(-1).over(window), at="window_at", device_revision=pl.lit(0, pl.Int32)
-    )
-    alone = rows
+    first = bool(made["on_time"].all())  # on its own tick a window has no other decision, here or before
+    until = pl.lit(None, INSTANT)
+    if not first:
+        made, until = made.sort(*window, "tick"), pl.col("tick").shift(-1).over(window)
+    rows = made.with_columns(until=until, at="window_at", device_revision=pl.lit(0, pl.Int32))
+    alone = pl.repeat(True, rows.height, eager=True)
     for parent in PARENTS.get(period, ()):
-        above = plan.from_windows[period, parent]
-        alone = alone.join(above, on="point", how="anti")
-        parts = rows.join(above, on="point", how="semi").with_columns(
-            window_at=window_start(pl.col("at"), parent, plan.zone)
-        )
-        state.store.put(parent, parts.select(ROWS.names()))
-        arrived[parent].append(parts.select(ROWS.names()).with_columns(decided=decided_at(parent, plan)))
-    state.store.put(f"{period}!", alone.select(ROWS.names()))
+        has_above = plan.has_parts[period, parent].gather(rows["point"])
+        alone &= ~has_above
+        parts = _with_window(rows.filter(has_above), parent, plan)
+        state.store.put(parent, parts.select(ROWS.names()), first=first)
+        arrived[parent].append(parts.select(*ROWS.names(), "decided"))
+    state.store.put(f"{period}!", rows.filter(alone).select(ROWS.names()), first=first)
 
 
 def forgotten_before(plan: Plan, period: str, to: datetime) -> datetime:

@@ -1,24 +1,29 @@
 """The archive: Parquet by civil date, `<table>/date=YYYY-MM-DD/part-<first span>-<last span>.parquet`.
 
 Promises: every row of every committed span once, whatever crashed where; a merged date has the same bytes however its
-spans were cut. Aggregates and verdicts keep all their revisions.
-Does not promise: that a row of a span is there before `compact` has passed it.
+spans were cut. Aggregates and verdicts keep all their revisions. A damaged part is named and never read as if whole.
+Does not promise: that a row of a span is there before `compact` has passed it; to see a byte changed inside a part.
 """
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from contracts import frames
 from contracts.ports import SpanSource
 
 from .parquet import TEMPORARY, unlink_durably, write_parquet
-from .spans import Cursors
+from .spans import Cursors, SpanDamaged
+
+log = logging.getLogger(__name__)
 
 CURSOR = "archive"
 
@@ -59,6 +64,16 @@ class Part:
         return self != other and self.first <= other.first and other.last <= self.last
 
 
+class PartDamaged(Exception):
+    """A part of the archive cannot be read: names the file and what can be done."""
+
+    def __init__(self, path: Path, what: object):
+        super().__init__(
+            f"{path} cannot be read ({what}): put this one file back from a backup, then run `greenisland verify`"
+        )
+        self.path = path
+
+
 class Archive:
     """The one writer of an archive directory."""
 
@@ -91,7 +106,8 @@ class Archive:
         """Makes one part of every date earlier than `before` that has several. Returns how many were made.
 
         The parts that went into it are passed over from then on and removed by the next call, so that whoever is
-        reading them can finish.
+        reading them can finish. A damaged part is made again where its span files are still there; where they are not,
+        its date stays as it is.
         """
         merged = 0
         for name, table in TABLES.items():
@@ -102,16 +118,48 @@ class Archive:
                 parts = _parts(day)
                 if len(parts) > 1:
                     whole = f"part-{parts[0].first:012d}-{max(part.last for part in parts):012d}.parquet"
-                    rows = pl.concat([_read(part.path, table.schema).collect() for part in parts])
+                    try:
+                        rows = pl.concat([self._rows_of(name, part) for part in parts])
+                    except PartDamaged as damaged:
+                        log.error("a date of the archive is not merged: %s", damaged)
+                        continue
                     write_parquet(rows, day / whole, table.sort_by, table.schema)
                     merged += 1
         return merged
 
+    def _rows_of(self, name: str, part: Part) -> pl.DataFrame:
+        """Of one part, which is made again where it is damaged. Raises PartDamaged where it cannot be."""
+        try:
+            return _read_whole(part.path, TABLES[name].schema)
+        except PartDamaged as damaged:
+            rows = self._from_spans(name, part)
+            if rows is None:
+                raise
+            log.warning("%s was damaged and has been made again from span files: %s", part.path, damaged)
+            write_parquet(rows, part.path, TABLES[name].sort_by, TABLES[name].schema)
+            return rows
+
+    def _from_spans(self, name: str, part: Part) -> pl.DataFrame | None:
+        """The rows a part should have; None where a span file is pruned already, or damaged too."""
+        table, seqs, found = TABLES[name], range(part.first, part.last + 1), []
+        try:
+            for seq, (has, named) in zip(seqs, self._spans.spans_after(part.first - 1), strict=False):
+                if has != seq:
+                    return None
+                found.append(named[name] if name in named else frames.empty(table.schema))
+        except (FileNotFoundError, SpanDamaged):
+            return None
+        if len(found) < len(seqs):
+            return None
+        day = date.fromisoformat(part.path.parent.name.removeprefix("date="))
+        return pl.concat(found).filter(self._civil_date(table) == day)
+
+    def _civil_date(self, table: Table) -> pl.Expr:
+        return pl.coalesce(table.at).dt.convert_time_zone(self._time_zone).dt.date()
+
     def _write_dates(self, name: str, table: Table, rows: pl.DataFrame, file_name: str) -> None:
-        civil = pl.coalesce(table.at).dt.convert_time_zone(self._time_zone).dt.date()
-        for (day,), part in (
-            rows.with_columns(_date=civil).partition_by("_date", as_dict=True, include_key=False).items()
-        ):
+        dated = rows.with_columns(_date=self._civil_date(table))
+        for (day,), part in dated.partition_by("_date", as_dict=True, include_key=False).items():
             path = self._directory / name / f"date={day.isoformat()}" / file_name
             write_parquet(part, path, table.sort_by, table.schema)
 
@@ -124,15 +172,51 @@ class Archive:
 
 
 def read_archive(
-    directory: Path, table: str, from_date: date | None = None, to_date: date | None = None
+    directory: Path,
+    table: str,
+    from_date: date | None = None,
+    to_date: date | None = None,
+    passed_over: Callable[[PartDamaged], None] | None = None,
 ) -> pl.LazyFrame:
     """The table's rows of the civil dates from..to, both included, in its schema; an absent bound is open.
 
     Dates come in order, rows inside a part in the table's order; sort where the order matters.
+    passed_over: told of every damaged part, whose rows are then missing. Without it such a part raises PartDamaged.
     """
-    about = TABLES[table]
-    files = [part.path for day in _days(directory / table, from_date, to_date) for part in _uncovered(_parts(day))]
-    return _read(files, about.schema) if files else frames.empty(about.schema).lazy()
+    schema, files = TABLES[table].schema, []
+    for day in _days(directory / table, from_date, to_date):
+        for part in _uncovered(_parts(day)):
+            try:
+                _check_whole(part.path, schema)
+            except PartDamaged as damaged:
+                if passed_over is None:
+                    raise
+                passed_over(damaged)
+            else:
+                files.append(part.path)
+    return _read(files, schema) if files else frames.empty(schema).lazy()
+
+
+def damaged_parts(directory: Path, from_date: date | None = None) -> list[PartDamaged]:
+    """Every part of the civil dates from that one on which cannot be opened."""
+    found: list[PartDamaged] = []
+    for table in TABLES:
+        read_archive(directory, table, from_date, passed_over=found.append)
+    return found
+
+
+def archived_dates(directory: Path, table: str, first_span: int, last_span: int) -> list[date]:
+    """Civil dates of the table that may hold rows of these spans, in order."""
+    return [
+        date.fromisoformat(day.name.removeprefix("date="))
+        for day in _days(directory / table, None, None)
+        if any(part.first <= last_span and first_span <= part.last for part in _parts(day))
+    ]
+
+
+def kept_parts(directory: Path) -> list[Part]:
+    """The files of all tables that a reader reads: not those that went into a merged one."""
+    return [part for name in TABLES for day in _days(directory / name, None, None) for part in _uncovered(_parts(day))]
 
 
 def latest_revisions(rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
@@ -148,6 +232,31 @@ def _read(files: Path | Sequence[Path], schema: pl.Schema) -> pl.LazyFrame:
     """As published, with the sums as integers again."""
     sums = [name for name, dtype in schema.items() if dtype == pl.Int128]
     return pl.scan_parquet(files, hive_partitioning=False).with_columns(pl.col(sums).cast(pl.Int128))
+
+
+def _check_whole(path: Path, schema: pl.Schema) -> None:
+    """By its end alone, where a Parquet file says what it holds. Raises PartDamaged."""
+    try:
+        columns = pq.read_metadata(path).schema.to_arrow_schema().names
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise PartDamaged(path, error) from error
+    if columns != list(schema):
+        raise PartDamaged(path, f"its columns are {', '.join(columns)}")
+
+
+def _read_whole(path: Path, schema: pl.Schema) -> pl.DataFrame:
+    """Through Arrow, whose reader is hardened against damaged files. Raises PartDamaged."""
+    _check_whole(path, schema)
+    sums = [name for name, dtype in schema.items() if dtype == pl.Int128]
+    try:
+        with pq.ParquetFile(path) as file:
+            rows = pl.from_arrow(file.read())
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise PartDamaged(path, error) from error
+    assert isinstance(rows, pl.DataFrame)
+    return rows.with_columns(pl.col(sums).cast(pl.Int128))
 
 
 def _days(directory: Path, from_date: date | None, to_date: date | None) -> list[Path]:

@@ -7,10 +7,9 @@ Does not promise: a point's history; rewriting the same series and instant repla
 
 import gzip
 import json
-import os
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,6 +23,7 @@ from urllib3.exceptions import HTTPError
 from contracts.ports import SpanSource
 from contracts.site import Influx
 
+from .dead_letters import DeadLetters
 from .influx_lines import span_lines
 from .spans import Cursors
 
@@ -58,6 +58,7 @@ class Counts:
     spans_missed: int = 0  # pruned before they could be written
     lines: int = 0  # taken by the server
     lines_dead: int = 0  # refused, in the dead-letter file
+    lines_dead_left_out: int = 0  # of them those the file had no room for
     lines_expired: int = 0  # older than the database keeps
 
 
@@ -92,7 +93,8 @@ class InfluxWriter:
         *,
         jitter: random.Random | None = None,
     ):
-        self._influx, self._spans, self._cursors, self._dead_letter_file = influx, spans, cursors, dead_letter_file
+        self._influx, self._spans, self._cursors = influx, spans, cursors
+        self._dead_letters = DeadLetters(dead_letter_file)
         self._client = open_client(influx, token)
         self._jitter = jitter or random.Random()
         self._failures = 0  # one after another
@@ -101,12 +103,19 @@ class InfluxWriter:
     def close(self) -> None:
         self._client.close()
 
-    def drain(self, spans_max: int) -> int:
-        """Writes the next spans, up to so many; returns how many. Raises Retry; what was finished stays finished."""
+    def drain(self, spans_max: int, upto: int | None = None) -> int:
+        """Writes the next spans, so many at most and none after `upto`; returns how many.
+
+        Raises Retry, and OSError where a dead letter cannot be put aside; what was finished stays finished.
+        """
         cursor = self._cursors.cursor(CURSOR)
         written = 0
+        if upto is not None and cursor >= upto:
+            return 0
         for seq, named in self._spans.spans_after(cursor):
-            self._write_span(seq, span_lines(named))
+            if upto is not None and seq > upto:
+                break
+            self._write_span(seq, named)
             self._cursors.set_cursor(CURSOR, seq)
             self.counts.spans += 1
             self.counts.spans_missed += seq - cursor - 1
@@ -116,13 +125,25 @@ class InfluxWriter:
                 break
         return written
 
-    def _write_span(self, seq: int, lines: pl.Series) -> None:
-        for batch in lines.to_frame().iter_slices(self._influx.batch_lines):
+    def _write_span(self, seq: int, named: Mapping[str, pl.DataFrame]) -> None:
+        self.write({"span": seq}, named)
+
+    def write(self, about: Mapping[str, object], named: Mapping[str, pl.DataFrame]) -> None:
+        """Writes the rows of some of FRAMES; `about` is said of every line that is refused. Raises Retry, OSError.
+
+        Refused lines are put aside at the end: what is begun again after a Retry puts none aside twice.
+        """
+        dead: list[_Refused] = []
+        written = expired = 0
+        for batch in span_lines(named).to_frame().iter_slices(self._influx.batch_lines):
             outcome = self._write(batch.to_series(), is_whole_batch=True)
-            self._put_aside(seq, outcome.dead)
-            self.counts.lines_dead += len(outcome.dead)
-            self.counts.lines_expired += outcome.expired
-            self.counts.lines += batch.height - len(outcome.dead) - outcome.expired
+            dead += outcome.dead
+            expired += outcome.expired
+            written += batch.height - len(outcome.dead) - outcome.expired
+        self.counts.lines_dead_left_out += self._dead_letters.add([{**about, **vars(item)} for item in dead])
+        self.counts.lines_dead += len(dead)
+        self.counts.lines_expired += expired
+        self.counts.lines += written
 
     def _write(self, lines: pl.Series, *, is_whole_batch: bool = False) -> _Outcome:
         """Writes what the server takes, by halves where it refuses: its 4xx does not say which lines landed."""
@@ -178,15 +199,6 @@ class InfluxWriter:
         self._failures += 1
         wait_s = min(2.0 ** min(self._failures - 1, 10), _BACKOFF_S_MAX)
         return Retry(message, max(asked_s, wait_s * (0.5 + self._jitter.random() / 2)))
-
-    def _put_aside(self, seq: int, refused: list[_Refused]) -> None:
-        if not refused:
-            return
-        with self._dead_letter_file.open("a", encoding="utf-8") as file:
-            for item in refused:
-                file.write(json.dumps({"span": seq, **vars(item)}, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
 
 
 def create_database(influx: Influx, token: str | None = None) -> None:

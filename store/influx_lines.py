@@ -58,13 +58,13 @@ _POWERS = {n: float(10**n) for n in range(23)}  # exact in a float
 
 
 def span_lines(named: Mapping[str, pl.DataFrame]) -> pl.Series:
-    """The lines of one span: readings, aggregates, verdicts; each line may go to the server alone."""
-    rows = {
-        "reading": _readings(named["readings"]),
-        "aggregate": _aggregates(named["aggregates"]),
-        "verdict": _verdicts(named["verdicts"]),
-    }
-    return pl.concat([_lines(name, MEASUREMENTS[name], frame) for name, frame in rows.items()]).alias("line")
+    """The lines of readings, aggregates, verdicts, those there are; each line may go to the server alone."""
+    made = [
+        _lines(name, MEASUREMENTS[name], rows_of(named[table]))
+        for table, (name, rows_of) in _MEASURED.items()
+        if table in named
+    ]
+    return pl.concat([pl.Series(dtype=pl.String), *made]).alias("line")
 
 
 def _readings(readings: pl.DataFrame) -> pl.DataFrame:
@@ -83,6 +83,13 @@ def _verdicts(verdicts: pl.DataFrame) -> pl.DataFrame:
         value=pl.col("value_scaled").cast(pl.Float64) / _ten_to("decimals"),
         limit=pl.col("limit_scaled").cast(pl.Float64) / _ten_to("decimals"),
     )
+
+
+_MEASURED = {
+    "readings": ("reading", _readings),
+    "aggregates": ("aggregate", _aggregates),
+    "verdicts": ("verdict", _verdicts),
+}
 
 
 def _ten_to(decimals: str) -> pl.Expr:

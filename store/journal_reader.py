@@ -6,21 +6,19 @@ once; nothing is changed; a row seen once is seen by every later read until its 
 
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import quote
 
 import polars as pl
 
-from contracts.frames import INSTANT, MESSAGES, check, empty
+from contracts.frames import MESSAGES, check, empty
 
-from .journal import MIGRATIONS, JournalFailure, Row, chain_link, segment_number, segment_paths
+from .journal import segment_number, segment_paths
+from .journal_schema import ChainEnd
+from .journal_segment import BrokenLink, SegmentGone, reading
 from .raw_files import (
     REMOVED,
-    BrokenLink,
-    ChainEnd,
     RawFile,
     last_raw_payload,
     raw_directory,
@@ -30,15 +28,7 @@ from .raw_files import (
     verify_raw_file,
 )
 
-# Every column of a segment: MESSAGES and what the chain covers beside it.
-JOURNAL_ROWS = pl.Schema({**MESSAGES, "wall_at": INSTANT})
-
-
 _Answer = TypeVar("_Answer")
-
-
-class SegmentGone(Exception):
-    """What was listed was not there any more when it was opened: sealed, or removed after its time."""
 
 
 def _until_settled(read: Callable[[], _Answer]) -> _Answer:
@@ -68,19 +58,13 @@ def _read_after(directory: Path, after_us: int, limit: int) -> pl.DataFrame:
                 raise SegmentGone(file.path) from error  # its time had come
             parts.append(part)
             found += part.height
-    rows: list[tuple[int, str, str, bytes]] = []
     for path in paths[max(begin, 0) :]:
-        if found + len(rows) >= limit:
+        if found >= limit:
             break
-        with _reading(path) as connection:
-            rows += connection.execute(
-                "SELECT received_at, source, topic, payload FROM messages WHERE received_at > ?"
-                " ORDER BY received_at LIMIT ?",
-                (after_us, limit - found - len(rows)),
-            ).fetchall()
-    if rows:
-        received_us, source, topic, payload = zip(*rows, strict=True)
-        parts.append(_frame(received_us, source, topic, payload))
+        with reading(path) as segment:
+            part = segment.rows_after(after_us, limit - found)
+        parts.append(part.select(list(MESSAGES)))
+        found += part.height
     return check(pl.concat(parts), MESSAGES) if parts else empty(MESSAGES)
 
 
@@ -92,15 +76,8 @@ def _sealed_before(directory: Path, live: list[Path]) -> list[RawFile]:
 
 def read_segment(path: Path) -> pl.DataFrame:
     """All JOURNAL_ROWS of one segment: what has to be kept for its chain to be checked again without it."""
-    with _reading(path) as connection:
-        rows = connection.execute(
-            "SELECT received_at, source, topic, payload, wall_at FROM messages ORDER BY received_at"
-        ).fetchall()
-    if not rows:
-        return empty(JOURNAL_ROWS)
-    received_us, source, topic, payload, wall_us = zip(*rows, strict=True)
-    frame = _frame(received_us, source, topic, payload).with_columns(wall_at=_instants(wall_us))
-    return check(frame, JOURNAL_ROWS)
+    with reading(path) as segment:
+        return segment.rows_after()
 
 
 def sealed_segments(directory: Path) -> list[Path]:
@@ -116,12 +93,10 @@ def last_payload(directory: Path, topic: str) -> bytes | None:
 def _last_payload(directory: Path, topic: str) -> bytes | None:
     paths = segment_paths(directory)
     for path in reversed(paths):
-        with _reading(path) as connection:
-            row = connection.execute(
-                "SELECT payload FROM messages WHERE topic = ? ORDER BY received_at DESC LIMIT 1", (topic,)
-            ).fetchone()
-        if row:
-            return row[0]
+        with reading(path) as segment:
+            row = segment.last_of(topic)
+        if row is not None:
+            return row[4]
     sealed = (last_raw_payload(file.path, topic) for file in reversed(_sealed_before(directory, paths)))
     return next((payload for payload in sealed if payload is not None), None)
 
@@ -184,11 +159,9 @@ def _verify_piece(piece: RawFile | Path, before: _End | None) -> BrokenLink | _E
         began, end = about.began, about.end
     else:
         try:
-            with _reading(path) as connection:
-                meta = connection.execute("SELECT previous_chain, previous_seq, previous_received_at FROM meta")
-                began = ChainEnd(*meta.fetchone())
-                found = _verify_segment(path, connection, began)
-        except sqlite3.DatabaseError as error:
+            with reading(path) as segment:
+                began, found = segment.began, segment.verify()
+        except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:  # a value of another kind, a damaged schema
             return BrokenLink(path, None, f"cannot be read: {error}")
         if isinstance(found, BrokenLink):
             return found
@@ -202,65 +175,6 @@ def _named(end: _End) -> str:
     return f"segment {end[1]} in {REMOVED}" if end[0].name == REMOVED else end[0].name
 
 
-def _verify_segment(path: Path, connection: sqlite3.Connection, began: ChainEnd) -> BrokenLink | ChainEnd:
-    """The broken link, or (chain, seq, received_at) as they stand at the segment's end."""
-    chain, seq, last_us = began
-    messages = connection.execute(
-        "SELECT received_at, wall_at, source, topic, payload FROM messages ORDER BY received_at"
-    )
-    for its_seq, first_us, its_last_us, n, its_chain in connection.execute(
-        "SELECT seq, first_received_at, last_received_at, n, chain FROM batches ORDER BY seq"
-    ):
-        if its_seq != seq + 1:
-            return BrokenLink(path, seq + 1, "the batch is missing")
-        rows: list[Row] = messages.fetchmany(n)
-        if len(rows) != n or (rows[0][0], rows[-1][0]) != (first_us, its_last_us) or first_us <= last_us:
-            return BrokenLink(path, its_seq, "its messages are not those that were committed")
-        chain = chain_link(chain, rows)
-        if chain != its_chain:
-            return BrokenLink(path, its_seq, "its hash does not follow from its messages and the batch before")
-        seq, last_us = its_seq, its_last_us
-    if messages.fetchone():
-        return BrokenLink(path, seq + 1, "messages follow that no batch committed")
-    return ChainEnd(chain, seq, last_us)
-
-
 def _previous_received_us(path: Path) -> int:
-    with _reading(path) as connection:
-        return connection.execute("SELECT previous_received_at FROM meta").fetchone()[0]
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    connection = None
-    try:
-        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
-        # the first read opens the write-ahead log, which leaves after the database when a segment is sealed
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-    except sqlite3.OperationalError as error:
-        if connection is not None:
-            connection.close()
-        if not path.exists():
-            raise SegmentGone(path) from error
-        raise
-    with closing(connection):
-        if version > len(MIGRATIONS):
-            raise JournalFailure(f"{path}: its schema {version} is newer than this program's {len(MIGRATIONS)}")
-        yield connection
-
-
-def _instants(us: tuple[int, ...]) -> pl.Series:
-    return pl.Series(us, dtype=pl.Int64).cast(INSTANT)
-
-
-def _frame(
-    received_us: tuple[int, ...], source: tuple[str, ...], topic: tuple[str, ...], payload: tuple[bytes, ...]
-) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "received_at": _instants(received_us),
-            "source": pl.Series(source, dtype=pl.String),
-            "topic": pl.Series(topic, dtype=pl.String),
-            "payload": pl.Series(payload, dtype=pl.Binary),
-        }
-    )
+    with reading(path) as segment:
+        return segment.began.received_us

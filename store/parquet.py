@@ -5,8 +5,10 @@ Polars); `content_digest` holds across versions. A file is there whole and durab
 Does not promise: that -NaN and NaN, or two NaNs of different payload, are told apart.
 """
 
+import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,15 +25,17 @@ SCHEMA_KEY = "greenisland_schema"
 
 _ROW_GROUP_ROWS = 65_536  # one station's rows lie together: small groups let a query of one station skip most
 _ZSTD_LEVEL = 3
+_FREE_BYTES_MIN = 64 * 1024  # what a writer that failed for want of room may have left of it
 
 
 def write_parquet(frame: pl.DataFrame, path: Path, sort_by: Sequence[str], schema: pl.Schema) -> None:
     """Checks the frame against the schema, brings its rows into their one order and replaces `path`, durably.
 
-    Rows that tie on `sort_by` are ordered by their remaining columns. Raises SchemaError where the frame does not fit.
+    Rows that tie on `sort_by` are ordered by their remaining columns. Raises SchemaError where the frame does not fit,
+    OSError where the disk takes no more.
     """
     rows = canonical(frames.check(frame, schema), sort_by)
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, _telling_a_full_disk(path.parent):
         rows.with_columns(pl.selectors.by_dtype(pl.Int128).cast(SUM)).write_parquet(
             temporary,
             compression="zstd",
@@ -40,6 +44,17 @@ def write_parquet(frame: pl.DataFrame, path: Path, sort_by: Sequence[str], schem
             statistics=True,
             metadata={VERSION_KEY: str(frames.SCHEMA_VERSION), SCHEMA_KEY: schema_name(schema)},
         )
+
+
+@contextmanager
+def _telling_a_full_disk(directory: Path) -> Iterator[None]:
+    """Polars' writer says in other words wherever it meets a full disk, and never in an OSError."""
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        if shutil.disk_usage(directory).free < _FREE_BYTES_MIN:
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} ({error})", str(directory)) from error
+        raise
 
 
 def canonical(frame: pl.DataFrame, sort_by: Sequence[str]) -> pl.DataFrame:

@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.frames import INSTANT, MESSAGES
+from contracts.ports import JournalFailure
 
-from .journal import JournalFailure, Row, chain_link, epoch_us
+from .journal import epoch_us
+from .journal_block import Row, chain_link, pack
+from .journal_schema import OWN, ChainEnd
+from .journal_segment import BrokenLink
 
 RAW_VERSION = 1  # raised when a reader of this program could misread what a newer one writes
 ABOUT_KEY = "greenisland_journal"  # key of the file's metadata; `About` as JSON
@@ -41,23 +44,6 @@ RAW_ARROW = pa.schema(
 )
 
 _NAME = re.compile(r"raw-(\d+)-(\d+)-(\d+)\.parquet")
-
-
-@dataclass(frozen=True)
-class BrokenLink:
-    """The first place where a journal is not what was committed."""
-
-    segment: Path
-    seq: int | None  # of the batch; null: the segment as a whole
-    detail: str
-
-
-class ChainEnd(NamedTuple):
-    """The journal as it stood at some batch's end, in the order of a segment's `meta`."""
-
-    chain: bytes
-    seq: int
-    received_us: int
 
 
 @dataclass(frozen=True)
@@ -182,10 +168,10 @@ def verify_raw_file(path: Path) -> BrokenLink | About:
             instants = [at.received_us, *(row[0] for row in rows)]
             if any(later <= earlier for earlier, later in pairwise(instants)):
                 return BrokenLink(path, seq, "its messages are not in the order they were committed in")
-            if chain_link(at.chain, rows) != chain:
+            if chain_link(at.chain, pack(rows)) != chain:
                 return BrokenLink(path, seq, "its hash does not follow from its messages and the batch before")
             at, n = ChainEnd(chain, seq, rows[-1][0]), n + len(rows)
-            own |= {row[3]: row[4] for row in rows if row[3].startswith("$")}
+            own |= {row[3]: row[4] for row in rows if row[3].startswith(OWN)}
     except (JournalFailure, pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         return BrokenLink(path, None, f"cannot be read: {error}")
     if (at, n, own) != (about.end, about.rows, about.own):
@@ -201,7 +187,7 @@ def read_raw_after(path: Path, after_us: int, limit: int) -> pl.DataFrame:
 
 def last_raw_payload(path: Path, topic: str) -> bytes | None:
     """The journal's own topics are found in the metadata alone."""
-    if topic.startswith("$"):
+    if topic.startswith(OWN):
         return read_about(path).own.get(topic)
     found = pl.scan_parquet(path).filter(pl.col("topic") == topic).select("payload").tail(1).collect()
     return None if found.is_empty() else found["payload"][0]

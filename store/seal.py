@@ -10,22 +10,23 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise, takewhile
+from itertools import pairwise, takewhile, zip_longest
 from pathlib import Path
 from urllib.parse import quote
 
-import pyarrow as pa
+import polars as pl
 import pyarrow.parquet as pq
 
-from .journal import EPOCH, MIGRATIONS, JournalFailure, Row, segment_number, segment_paths
+from .journal import EPOCH, segment_number, segment_paths
+from .journal_block import pack, unpack_frame
+from .journal_schema import OWN, ChainEnd
+from .journal_segment import BrokenLink, Segment, reading
 from .parquet import TEMPORARY, make_directory, replacing, unlink_durably
 from .raw_files import (
     RAW_ARROW,
     REMOVED,
     ROWS_AT_ONCE,
     About,
-    BrokenLink,
-    ChainEnd,
     RawFile,
     raw_batches,
     raw_directory,
@@ -36,7 +37,6 @@ from .raw_files import (
     verify_raw_file,
 )
 
-_SELECT = "SELECT received_at, wall_at, source, topic, payload FROM messages ORDER BY received_at"
 _ZSTD_LEVEL = 3
 _WAIT_S = 1.0  # for a reader that holds the write-ahead log; then the next round's
 _SQLITE_FILES = ("-wal", "-shm")
@@ -57,7 +57,8 @@ def seal_segments(
     remove_leftovers(directory)
     made = []
     for path, following in pairwise(segment_paths(directory)):
-        end = _began(following)
+        with reading(following) as begun:
+            end = begun.began
         if end.received_us > upto_us or is_stopping():
             break
         if segment_number(following) != segment_number(path) + 1:
@@ -122,95 +123,82 @@ def _removed_line(file: RawFile, now: datetime) -> str:
 def _seal(path: Path, end: ChainEnd) -> RawFile | None:
     """None: somebody is reading the segment's write-ahead log. `end` is what the next segment says it continues."""
     raw = raw_directory(path.parent)
-    with closing(_connect(path, "rw")) as connection:
+    with reading(path):
+        pass  # of this program's schema
+    with closing(_connect(path)) as connection:
         # All rows go into the database itself, so that a reader that has it open loses nothing with the log's name.
         (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
             return None
-        (first_us,) = connection.execute("SELECT min(received_at) FROM messages").fetchone()
-        if first_us is None:
+        segment, number = Segment(path, connection), segment_number(path)
+        found = segment.verify()
+        if isinstance(found, BrokenLink):
+            batch = f"batch {found.seq}: " if found.seq else ""
+            raise SealRefused(f"{path}: cannot be sealed, {batch}{found.detail}")
+        if found != end:
+            raise SealRefused(f"{path}: cannot be sealed, the next segment continues another chain")
+        first = segment.first()
+        if first is None:
             raise SealRefused(f"{path}: a closed segment without a message")
-        began = _began(path, connection)
-        number = segment_number(path)
-        file = RawFile(number, first_us, end.received_us, raw / raw_file_name(number, first_us, end.received_us))
-        if not file.path.exists() or not _is_of(file.path, began, end, connection):
+        name = raw_file_name(number, first[0], end.received_us)
+        file = RawFile(number, first[0], end.received_us, raw / name)
+        if not file.path.exists() or not _is_of(file.path, segment, end):
             make_directory(raw)
             with replacing(file.path) as temporary:
-                _write(temporary, connection, path, began)
-                if not _is_of(temporary, began, end, connection):
-                    raise SealRefused(f"{path}: cannot be sealed, {_why(temporary, end)}")
+                _write(temporary, segment, end)
+                if not _is_of(temporary, segment, end):
+                    raise SealRefused(f"{path}: cannot be sealed, its file does not give back its rows")
     unlink_durably([path])
     unlink_durably(path.with_name(path.name + companion) for companion in _SQLITE_FILES)
     return file
 
 
-def _write(temporary: Path, connection: sqlite3.Connection, path: Path, began: ChainEnd) -> None:
-    n, own, end = 0, {}, began
+def _write(temporary: Path, segment: Segment, end: ChainEnd) -> None:
+    n, own = 0, {}
     with pq.ParquetWriter(temporary, RAW_ARROW, compression="zstd", compression_level=_ZSTD_LEVEL) as writer:
-        for rows, links in _parts(connection):
-            received, wall, source, topic, payload = zip(*rows, strict=True)
-            seqs, chains = zip(*links, strict=True)
-            columns = (received, source, topic, payload, wall, seqs, chains)
-            arrays = [pa.array(column, type_) for column, type_ in zip(columns, RAW_ARROW.types, strict=True)]
-            writer.write_batch(pa.record_batch(arrays, schema=RAW_ARROW))
-            n += len(rows)
-            own |= {row[3]: row[4] for row in rows if row[3].startswith("$")}
-            if chains[-1] is not None:
-                end = ChainEnd(chains[-1], seqs[-1], received[-1])
-        about = About(path.parent.name, segment_number(path), began, end, n, own)
+        for rows in _parts(segment):
+            writer.write_batch(rows.select(RAW_ARROW.names).to_arrow().cast(RAW_ARROW).combine_chunks().to_batches()[0])
+            n += rows.height
+            own |= dict(rows.filter(pl.col("topic").str.starts_with(OWN)).select("topic", "payload").iter_rows())
+        about = About(segment.path.parent.name, segment_number(segment.path), segment.began, end, n, own)
         writer.add_key_value_metadata(to_metadata(about))
 
 
-_Link = tuple[int | None, bytes | None]  # number and link of the batch a row is the last of
+def _parts(segment: Segment) -> Iterator[pl.DataFrame]:
+    """The segment's rows, whole batches, about so many at once; their number and link are in each batch's last row."""
+    packed: list[bytes] = []
+    links: list[tuple[int | None, bytes | None]] = []
+    for batch in segment.batches():
+        packed.append(segment.packed(batch))
+        links += [*([(None, None)] * (batch.n - 1)), (batch.seq, batch.chain)]
+        if len(links) >= ROWS_AT_ONCE:
+            yield _with_links(packed, links)
+            packed, links = [], []
+    if packed:
+        yield _with_links(packed, links)
 
 
-def _parts(connection: sqlite3.Connection) -> Iterator[tuple[list[Row], list[_Link]]]:
-    """The segment's rows and their links, whole batches, about so many rows at once; at the end rows of no batch."""
-    messages = connection.execute(_SELECT)
-    rows: list[Row] = []
-    links: list[_Link] = []
-    for seq, n, chain in connection.execute("SELECT seq, n, chain FROM batches ORDER BY seq"):
-        if batch := messages.fetchmany(n):
-            rows += batch
-            links += [*([(None, None)] * (len(batch) - 1)), (seq, chain)]
-        if len(rows) >= ROWS_AT_ONCE:
-            yield rows, links
-            rows, links = [], []
-    rest = messages.fetchall()
-    if rows or rest:
-        yield rows + rest, links + [(None, None)] * len(rest)
-
-
-def _is_of(path: Path, began: ChainEnd, end: ChainEnd, connection: sqlite3.Connection) -> bool:
-    """Read back: the file's chain holds, goes from `began` to `end`, and its rows are those of the segment."""
-    about = verify_raw_file(path)
-    if isinstance(about, BrokenLink) or (about.began, about.end) != (began, end):
-        return False
-    messages = connection.execute(_SELECT)
-    return all(messages.fetchmany(len(rows)) == rows for _, rows, _ in raw_batches(path)) and not messages.fetchone()
-
-
-def _why(temporary: Path, end: ChainEnd) -> str:
-    found = verify_raw_file(temporary)
-    if isinstance(found, BrokenLink):
-        return (f"batch {found.seq}: " if found.seq else "") + found.detail
-    return "the next segment continues another chain" if found.end != end else "its file does not give back its rows"
-
-
-def _began(path: Path, connection: sqlite3.Connection | None = None) -> ChainEnd:
-    if connection is None:
-        with closing(_connect(path, "ro")) as opened:
-            return _began(path, opened)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise JournalFailure(f"{path}: its schema {version} is newer than this program's {len(MIGRATIONS)}")
-    return ChainEnd(
-        *connection.execute("SELECT previous_chain, previous_seq, previous_received_at FROM meta").fetchone()
+def _with_links(packed: list[bytes], links: list[tuple[int | None, bytes | None]]) -> pl.DataFrame:
+    seqs, chains = zip(*links, strict=True)
+    return unpack_frame(b"".join(packed)).with_columns(
+        batch_seq=pl.Series(seqs, dtype=pl.Int64), batch_chain=pl.Series(chains, dtype=pl.Binary)
     )
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", uri=True, isolation_level=None, timeout=_WAIT_S)
+def _is_of(path: Path, segment: Segment, end: ChainEnd) -> bool:
+    """Read back: the file's chain holds, goes from where the segment began to `end`, and its rows are the segment's."""
+    about = verify_raw_file(path)
+    if isinstance(about, BrokenLink) or (about.began, about.end) != (segment.began, end):
+        return False
+    batches = segment.batches()
+    return all(
+        batch is not None and rows is not None and pack(rows[1]) == segment.packed(batch)
+        for rows, batch in zip_longest(raw_batches(path), batches)
+    )
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, isolation_level=None, timeout=_WAIT_S)
 
 
 def _iso(us: int) -> str:

@@ -8,7 +8,8 @@ Does not promise: that a notification is sent once only (at least once; its key 
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     # Receipts alone cannot be derived from the journal: each one carries the hash of itself and all before it.
     ("ALTER TABLE receipts ADD COLUMN chain TEXT",),  # null: written before there was a chain
     ("CREATE INDEX spans_kept ON spans (seq) WHERE file IS NOT NULL",),  # pruning must not look at years of spans
+    (
+        # by which site and rules spans were decided, from a number on: a recovery compares only what it can derive
+        "CREATE TABLE deciders (from_seq INTEGER PRIMARY KEY, made_for TEXT NOT NULL)",
+        "CREATE INDEX transitions_by_tick ON transitions (tick)",
+    ),
 )
 RECEIPTS_START = "0" * 64  # what the first receipt continues
 
@@ -125,11 +131,13 @@ class StateDb:
         transitions: Sequence[Mapping[str, object]] = (),
         notifications: Sequence[Notification] = (),
         now_us: int,
+        made_for: str | None = None,
     ) -> None:
         """Commits a span whose file is already durable, with everything it decided.
 
         episodes replace those of the same id; withdrawn ids are deleted; a notification whose (key, channel) is known
-        already is left as it is. Raises SpanOutOfOrder, and then nothing was changed.
+        already is left as it is. made_for: fingerprint of the site and rules that decided it; None: not known.
+        Raises SpanOutOfOrder, and then nothing was changed.
         """
         with self._transaction() as connection:
             last = self.last_span()
@@ -143,6 +151,8 @@ class StateDb:
                 " :counts)",
                 {**vars(span), "counts": _to_json(dict(span.counts))},
             )
+            if made_for is not None and made_for != self._last_decider():
+                connection.execute("INSERT INTO deciders VALUES (?, ?)", (span.seq, made_for))
             connection.executemany("DELETE FROM episodes WHERE id = ?", [(episode,) for episode in withdrawn])
             connection.executemany(
                 "INSERT OR REPLACE INTO episodes VALUES (:id, :rule, :station, :factor, :level, :state, :opened_at,"
@@ -173,6 +183,29 @@ class StateDb:
         """The first so many spans after `seq`, in order."""
         rows = self._connection.execute("SELECT * FROM spans WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
         return [_span(row) for row in rows]
+
+    def last_seq_upto(self, journal_us: int) -> int:
+        """The last span that ends with this journal row or before it; 0 where there is none. Found by halving."""
+        last = self.last_span()
+        find = "SELECT journal_to FROM spans WHERE seq = ?"
+        seqs = range(1, 1 if last is None else last.seq + 1)  # no number is left out
+        return bisect_right(seqs, journal_us, key=lambda seq: self._connection.execute(find, (seq,)).fetchone()[0])
+
+    def messages_after(self, seq: int) -> int:
+        """How many stations' messages all spans after `seq` hold."""
+        (n,) = self._connection.execute(
+            "SELECT coalesce(sum(json_extract(counts, '$.messages')), 0) FROM spans WHERE seq > ?", (seq,)
+        ).fetchone()
+        return n
+
+    def decided_from(self, made_for: str) -> int | None:
+        """The first span since which all were decided by the site and rules of this fingerprint; None: not the last."""
+        row = self._connection.execute("SELECT * FROM deciders ORDER BY from_seq DESC LIMIT 1").fetchone()
+        return row["from_seq"] if row is not None and row["made_for"] == made_for else None
+
+    def _last_decider(self) -> str | None:
+        row = self._connection.execute("SELECT made_for FROM deciders ORDER BY from_seq DESC LIMIT 1").fetchone()
+        return None if row is None else row["made_for"]
 
     def prune_spans(self, upto_seq: int, span_directory: Path) -> int:
         """Removes the files of all spans up to this one, for good; their rows and digests stay. Returns how many."""
@@ -214,7 +247,20 @@ class StateDb:
         rows = self._connection.execute("SELECT * FROM transitions WHERE seq > ? ORDER BY seq", (after_seq,))
         return [{**row, "body": json.loads(row["body"])} for row in rows]
 
+    def transitions_between(self, after_tick: int, to_tick: int) -> list[dict[str, object]]:
+        """Those of the ticks after the first and up to the second, us, in the order of commitment."""
+        rows = self._connection.execute(
+            "SELECT tick, episode, transition, body FROM transitions WHERE tick > ? AND tick <= ? ORDER BY seq",
+            (after_tick, to_tick),
+        )
+        return [{**row, "body": json.loads(row["body"])} for row in rows]
+
     # -- outbox
+
+    def notified(self, keys: Iterable[str]) -> set[tuple[str, str]]:
+        """(key, channel) of every notification there is under these keys, whatever became of it."""
+        find = "SELECT key, channel FROM outbox WHERE key = ?"
+        return {tuple(row) for key in keys for row in self._connection.execute(find, (key,))}
 
     def due_notifications(self, now_us: int, limit: int, channel: str | None = None) -> list[Pending]:
         """Pending ones whose time has come, oldest first; of one channel, or of all."""

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,46 @@ def free_port():
             return probe.getsockname()[1]
 
     return pick
+
+
+class SmallDisk:
+    """A mounted file system of its own, `path`, that can be filled and emptied again."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._ballast = path / "ballast"
+
+    @property
+    def free_bytes(self) -> int:
+        disk = os.statvfs(self.path)
+        return disk.f_bavail * disk.f_frsize
+
+    def fill(self, leave_bytes: int = 0) -> None:
+        """Leaves at most so many bytes, to a block."""
+        with self._ballast.open("ab", buffering=0) as ballast:
+            while (n := self.free_bytes - leave_bytes) > 0:
+                ballast.write(bytes(n))
+
+    def free(self) -> None:
+        self._ballast.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path, request):
+    """A SmallDisk in memory, of 4 MB or what an indirect parameter says."""
+    if os.geteuid() != 0:
+        missing("only root may mount a small disk")
+    path = tmp_path / "small-disk"
+    path.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={getattr(request, 'param', '4m')}", "tmpfs", path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode != 0:
+        missing(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield SmallDisk(path)
+    finally:
+        subprocess.run(["umount", "--lazy", path], check=True)

@@ -54,6 +54,10 @@ class Figure:
         return {"figure": self.name, "unit": self.unit, **numbers, "wanted": wanted, "met": self.met}
 
 
+class Skipped(Exception):
+    """The case cannot be measured on this machine; says why."""
+
+
 Case = Callable[[Size], list[Figure]]
 
 

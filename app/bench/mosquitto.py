@@ -80,6 +80,10 @@ class Mosquitto:
             )
         wait_until(self._answers, f"Mosquitto answers; its log:\n{self.log()}")
 
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 

@@ -20,6 +20,7 @@ FACTORS = 14  # readings of a message
 IN_ALARM_EVERY = 100
 
 INSTANT_RULE: list[Rule] = [LimitRule(id="instant", kind="limit", period="instant", select=Select())]
+MINUTE_RULE: list[Rule] = [LimitRule(id="minute", kind="limit", period="minute", select=Select())]
 HOUR_RULE: list[Rule] = [LimitRule(id="hour", kind="limit", period="hour", select=Select())]
 
 

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from .bench_chaos import KILLS, bench_chaos
+
+CHAOS = "chaos"
 FULL_ROUNDS, QUICK_ROUNDS = 5, 2
 QUICK_SHARE = 0.02
 
@@ -18,27 +21,45 @@ def bench_command(
     folder: Annotated[
         Path | None, typer.Option(help="Where disk cases write; they measure this disk. Default: the temporary folder.")
     ] = None,
+    kills: Annotated[int | None, typer.Option(min=1, help=f"`chaos` only: how many. Default: {KILLS}.")] = None,
+    seed: Annotated[int | None, typer.Option(help="`chaos` only: of contents and kills. Default: a new one.")] = None,
+    keep: Annotated[Path | None, typer.Option(help="`chaos` only: run in this empty folder and leave it.")] = None,
 ) -> None:
-    """Measure this machine: decoding, journal, rules, replay. Ratios are of one run, measured in turn."""
-    from ..bench import CASES
-    from ..bench.harness import Size, machine, machine_lines, table
+    """Measure this machine: decoding, journal, rules, replay; ratios are of one run, measured in turn.
 
-    unknown = sorted(set(case or ()) - set(CASES))
-    if unknown:
-        raise typer.BadParameter(f"{', '.join(unknown)}; cases are {', '.join(CASES)}", param_hint="CASE")
+    `bench chaos` measures nothing: it kills a whole centre and reconciles what is left, exit code 1 if it cannot.
+    """
+    from ..bench import CASES
+    from ..bench.harness import Size, Skipped, machine, machine_lines, table
+
     where = folder or Path(tempfile.gettempdir())
     if not where.is_dir():
         raise typer.BadParameter(f"{where} is not a folder", param_hint="--folder")
+    if case == [CHAOS]:
+        bench_chaos(kills, seed, keep, where, as_json)
+        return
+    if (kills, seed, keep) != (None, None, None):
+        raise typer.BadParameter(f"--kills, --seed and --keep go with `bench {CHAOS}` alone")
+    unknown = sorted(set(case or ()) - set(CASES))
+    if unknown:
+        cases = f"{', '.join(CASES)}, and {CHAOS}, which runs alone"
+        raise typer.BadParameter(f"{', '.join(unknown)}; cases are {cases}", param_hint="CASE")
     size = Size(QUICK_SHARE if quick else 1.0, QUICK_ROUNDS if quick else FULL_ROUNDS, where)
     about = machine()
     if not as_json:
         typer.echo(machine_lines(about) + f"\nfolder {where}, {size.rounds} rounds{', quick' if quick else ''}")
-    found = {}
+    found, skipped = {}, {}
     for name in case or CASES:
         typer.echo(f"measuring {name} ...", err=True)
-        figures = CASES[name](size)
+        try:
+            figures = CASES[name](size)
+        except Skipped as reason:
+            typer.echo(f"skipped {name}: {reason}", err=True)
+            skipped[name] = str(reason)
+            continue
         found[name] = [one.as_json() for one in figures]
         if not as_json:
             typer.echo("\n" + table(name, figures))
     if as_json:
-        typer.echo(json.dumps({"machine": about, "folder": str(where), "quick": quick, "cases": found}))
+        run = {"machine": about, "folder": str(where), "quick": quick}
+        typer.echo(json.dumps({**run, "cases": found, "skipped": skipped}))

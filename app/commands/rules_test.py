@@ -1,7 +1,6 @@
 """`greenisland rules test`: runs rule tests and prints what was expected beside what was found."""
 
 import json
-import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,15 +9,18 @@ from typing import Annotated
 from xml.etree import ElementTree
 
 import typer
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len
 
 from ..rule_files import TEST_SUFFIX, library_files
 from ..rule_test_cases import CaseFile, Ground, own_ground, read_cases
+from ..rule_test_explain import explained
 from ..rule_tests import Problem, Result, run_case
 from ..site_files import load_site
 from ..yaml_lines import SiteError, SiteErrors
+from .rules_text import WIDTH, steps_text, wrapped
 
-WIDTH = 80
+__all__ = ["WIDTH", "rules_test_command"]
+
 SHOWN_LIBRARY = Path("rules/library")
 
 
@@ -38,6 +40,7 @@ def rules_test_command(
         typer.Option(help="Stand on this site's settings and factors; without PATH, run the tests of its rules."),
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML to this file.")] = None,
+    explain: Annotated[bool, typer.Option(help="Say of a failed test how the nearest verdict came about.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Run rule tests through the production pipeline. Exit code 1: a test failed; 2: a file is wrong."""
@@ -64,7 +67,7 @@ def rules_test_command(
             timed = Timed(run_case(case), time.perf_counter() - began_s)
             done.append(timed)
             if not as_json:
-                print("\n".join(report(timed.result)))
+                print("\n".join(report(timed.result, explain=explain)))
     failed = sum(not each.result.is_ok for each in done)
     if junit is not None:
         junit.write_bytes(junit_xml(done))
@@ -144,13 +147,15 @@ def without_test_file() -> list[SiteError]:
     ]
 
 
-def report(result: Result) -> Iterator[str]:
-    """Lines of at most WIDTH columns."""
+def report(result: Result, *, explain: bool = False) -> Iterator[str]:
+    """Lines of at most WIDTH columns. explain: how what was found in place of the expected came about, step by step."""
     word = "ok  " if result.is_ok else "FAIL"
-    yield from _wrapped(result.case.test.name, f"  {word}  ", " " * 8)
+    yield from wrapped(result.case.test.name, f"  {word}  ", " " * 8)
     for problem in result.problems:
-        yield from _wrapped(f"line {problem.line}: {problem.message}", " " * 8, " " * 8)
+        yield from wrapped(f"line {problem.line}: {problem.message}", " " * 8, " " * 8)
         yield from _table(problem)
+        if explain and problem.near is not None:
+            yield from steps_text(explained(result.case, problem.near), " " * 10)
 
 
 def _table(problem: Problem) -> Iterator[str]:
@@ -164,7 +169,7 @@ def _table(problem: Problem) -> Iterator[str]:
         if line in long:
             yield f"        {star} {line.key}"
             for side in sides:
-                yield from _wrapped(getattr(line, side) or "-", f"            {side:<9} ", " " * 22)
+                yield from wrapped(getattr(line, side) or "-", f"            {side:<9} ", " " * 22)
             continue
         cells = "".join(_padded(getattr(line, side) or "-") for side in sides)
         yield f"        {star} {line.key:<14}{cells}".rstrip()
@@ -172,14 +177,6 @@ def _table(problem: Problem) -> Iterator[str]:
 
 def _padded(text: str) -> str:
     return text + " " * (28 - cell_len(text))
-
-
-def _wrapped(text: str, first: str, then: str) -> Iterator[str]:
-    """Words where the text has them; Chinese is cut at its columns."""
-    room = WIDTH - len(then)
-    parts = textwrap.wrap(text, room) if text.isascii() else chop_cells(text, room)
-    for n, part in enumerate(parts or [""]):
-        yield ((first if n == 0 else then) + part).rstrip()
 
 
 def as_data(done: Sequence[Timed], untested: Sequence[SiteError]) -> dict[str, object]:
@@ -191,7 +188,7 @@ def as_data(done: Sequence[Timed], untested: Sequence[SiteError]) -> dict[str, o
                 "name": timed.result.case.test.name,
                 "ok": timed.result.is_ok,
                 "seconds": round(timed.seconds, 3),
-                "problems": [asdict(problem) for problem in timed.result.problems],
+                "problems": [_problem(problem) for problem in timed.result.problems],
             }
             for timed in done
         ],
@@ -200,9 +197,14 @@ def as_data(done: Sequence[Timed], untested: Sequence[SiteError]) -> dict[str, o
     }
 
 
+def _problem(problem: Problem) -> dict[str, object]:
+    return {"line": problem.line, "message": problem.message, "lines": [asdict(line) for line in problem.lines]}
+
+
 def junit_xml(done: Sequence[Timed]) -> bytes:
     """One suite a file, one case a test; a failure holds the printed table."""
-    root = ElementTree.Element("testsuites")
+    total = {"tests": str(len(done)), "failures": str(sum(not timed.result.is_ok for timed in done)), "errors": "0"}
+    root = ElementTree.Element("testsuites", {**total, "time": f"{sum(timed.seconds for timed in done):.3f}"})
     by_file: dict[str, list[Timed]] = {}
     for timed in done:
         by_file.setdefault(timed.result.case.path.as_posix(), []).append(timed)
@@ -217,7 +219,7 @@ def junit_xml(done: Sequence[Timed]) -> bytes:
             element = ElementTree.SubElement(suite, "testcase", {**about, "time": f"{timed.seconds:.3f}"})
             if not timed.result.is_ok:
                 said = "; ".join(problem.message for problem in timed.result.problems)
-                failure = ElementTree.SubElement(element, "failure", {"message": said})
+                failure = ElementTree.SubElement(element, "failure", {"message": said, "type": "expectation"})
                 failure.text = "\n".join(report(timed.result))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n"

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +13,13 @@ from contracts.civil_time import local
 from contracts.clock import SystemClock
 from contracts.reasons import LEVELS
 
+from ..influx_gaps import Gap
+from ..influx_part import filling_in_words
 from ..site_files import load_site
 from ..status import Collector, Decided, Status, attention, in_words, size_in_words, status_of
 
 WIDTH, LABEL = 80, 16
+SHOWN_BEHIND = 100  # spans
 REJECT = "reject:"
 
 
@@ -64,6 +68,7 @@ def as_dict(status: Status) -> dict[str, object]:
             "damage": decided.damage,
         },
         "spans_behind": decided.behind,
+        "finished_to": {name: _iso(at) for name, at in decided.finished_to.items()},
         "open_alerts": decided.open_alerts,
         "outbox": decided.outbox,
         "last_24h": {key: n for key, n in decided.counts.items() if not key.startswith(REJECT)},
@@ -71,7 +76,12 @@ def as_dict(status: Status) -> dict[str, object]:
             key.removeprefix(REJECT): n for key, n in decided.counts.items() if key.startswith(REJECT)
         },
         "dead_letters": status.dead_letters,
+        "influxdb_gaps": [asdict(gap) for gap in status.gaps],
+        "recovery_differences": status.differences,
         "disk_bytes": {**status.disk, "free": status.free_bytes, "total": status.total_bytes},
+        "disk_growth_bytes_per_day": None if status.growth is None else status.growth.bytes_per_day,
+        "disk_growth_taken_over_s": None if status.growth is None else status.growth.taken_over.total_seconds(),
+        "disk_full_in_s": None if status.full_in is None else status.full_in.total_seconds(),
     }
 
 
@@ -83,7 +93,14 @@ def as_text(status: Status, found: list[str], zone: str) -> str:
         rows += _of_decided(status.decided, zone)
     used = ", ".join(f"{part} {size_in_words(n)}" for part, n in status.disk.items())
     free = f"{size_in_words(status.free_bytes)} of {size_in_words(status.total_bytes)} free"
-    rows += [("dead letters", f"{status.dead_letters:,}"), ("disk", f"{used}; {free}")]
+    if status.gaps:
+        rows.append(("influxdb gaps", _of_gaps(status.gaps)))
+    rows += [
+        ("dead letters", f"{status.dead_letters:,}"),
+        ("recovery", f"{status.differences:,} differences from what was committed"),
+        ("disk", f"{used}; {free}"),
+        ("", _of_growth(status)),
+    ]
     lines = [_row(label, text) for label, text in rows]
     if not found:
         return "\n".join([*lines, "", "all is well"])
@@ -102,6 +119,22 @@ def _of_collector(one: Collector, now: datetime, zone: str) -> tuple[str, str]:
     )
 
 
+def _of_gaps(gaps: list[Gap]) -> str:
+    waiting = [gap for gap in gaps if not gap.filled_at]
+    said = f"{len(waiting):,} open ({sum(gap.spans for gap in waiting):,} spans), {len(gaps) - len(waiting):,} filled"
+    filling = next((gap.filling for gap in waiting if gap.filling), None)
+    return said if filling is None else f"{said}; {filling_in_words(filling)}"
+
+
+def _of_growth(status: Status) -> str:
+    if status.growth is None:
+        return "growth: not known before an hour of data"
+    per_day = size_in_words(sum(status.growth.bytes_per_day.values()))
+    over = in_words(status.growth.taken_over)
+    when = "not within a century" if status.full_in is None else f"in about {in_words(status.full_in)}"
+    return f"grows by {per_day} a day (taken from the last {over}); full {when}"
+
+
 def _of_decided(decided: Decided, zone: str) -> list[tuple[str, str]]:
     counts = decided.counts
     rejects = ", ".join(f"{key.removeprefix(REJECT)} {n:,}" for key, n in counts.items() if key.startswith(REJECT))
@@ -113,7 +146,7 @@ def _of_decided(decided: Decided, zone: str) -> list[tuple[str, str]]:
             f"span {decided.span:,}; clock {_shown(decided.clock_at, zone)}, "
             f"journal read to {_shown(decided.cursor_at, zone)}",
         ),
-        *((name, f"{spans:,} spans behind") for name, spans in decided.behind.items()),
+        *((name, _of_consumer(decided, name, zone)) for name in decided.behind),
         ("alerts", (", ".join(levels) or "none") + " open"),
         ("notifications", ", ".join(f"{n:,} {state}" for state, n in decided.outbox.items()) or "none"),
         (
@@ -123,6 +156,15 @@ def _of_decided(decided: Decided, zone: str) -> list[tuple[str, str]]:
         ),
         ("", ", ".join(f"{key} {counts.get(key, 0):,}" for key in others)),
     ]
+
+
+def _of_consumer(decided: Decided, name: str, zone: str) -> str:
+    """How far behind, and while that is long up to when it has come."""
+    behind = f"{decided.behind[name]:,} spans behind"
+    to = decided.finished_to.get(name)
+    if to is None or decided.behind[name] < SHOWN_BEHIND:
+        return behind
+    return f"{behind}, has all received up to {_shown(to, zone)}"
 
 
 def _row(label: str, text: str) -> str:

@@ -1,6 +1,6 @@
 """Every text people read, as reason code -> template, in Chinese and English. Parameters are named; nothing else is.
 
-Only standard and permit rows that were verified may say 超标; a row of another basis or unverified says less.
+Which limit text holds follows `rules/library/judgement.csv`: only verified standard and permit rows may say 超标.
 Never 违法, 造假, 偷排; never 正常 where data are absent.
 """
 
@@ -19,16 +19,18 @@ ALERT: dict[str, dict[Language, str]] = {
         "en": "{place}: {factor} {period} {value} {unit}, ultra-low target of {limit} not met, {valid} valid",
     },
     "limit.notice": {
-        "zh": "{place} {factor}{period}{value} {unit},{sense}{basis}值{limit}(提示),有效{valid}",
-        "en": "{place}: {factor} {period} {value} {unit}, {sense} the {basis} value of {limit} (notice), {valid} valid",
+        "zh": "{place} {factor}{period}{value} {unit},{sense}{basis}值{limit}(提示{doubt}),有效{valid}",
+        "en": "{place}: {factor} {period} {value} {unit}, {sense} the {basis} value of {limit} (notice{doubt}),"
+        " {valid} valid",
     },
     "limit.near": {
         "zh": "{place} {factor}{period}{value} {unit},接近{basis}限值{limit},预警",
         "en": "{place}: {factor} {period} {value} {unit}, close to the {basis} limit of {limit}, early warning",
     },
     "limit.early": {
-        "zh": "{place} {factor}{period}{value} {unit}偏高(小时限值{limit}),预警",
-        "en": "{place}: {factor} {period} value {value} {unit} is high (hourly limit {limit}), early warning",
+        "zh": "{place} {factor}{period}{value} {unit}{tendency}({limit_period}限值{limit}),预警",
+        "en": "{place}: {factor} {period} value {value} {unit} is {tendency} ({limit_period} limit {limit}),"
+        " early warning",
     },
     "missing": {
         "zh": "{place} 无数据到达,请检查设备与网络",
@@ -125,8 +127,19 @@ PERIOD: dict[str, dict[Language, str]] = {
 
 CONVERTED: dict[Language, str] = {"zh": "(折算)", "en": " (converted)"}
 
+LIMIT_PERIOD: dict[str, dict[Language, str]] = {
+    "instant": {"zh": "瞬时", "en": "instantaneous"},
+    "minute": {"zh": "分钟", "en": "minute"},
+    "five_minute": {"zh": "5分钟", "en": "5-minute"},
+    "hour": {"zh": "小时", "en": "hourly"},
+    "day": {"zh": "日均", "en": "daily"},
+    "month": {"zh": "月均", "en": "monthly"},
+    "year": {"zh": "年均", "en": "yearly"},
+}
+
 BASIS: dict[str, dict[Language, str]] = {
     "standard": {"zh": "排放标准", "en": "emission standard"},
+    "quality": {"zh": "环境质量标准", "en": "quality standard"},  # a standard of rivers and air limits no emission
     "permit": {"zh": "许可", "en": "permit"},
     "ultra_low": {"zh": "超低排放", "en": "ultra-low"},
     "agreement": {"zh": "协议", "en": "agreement"},
@@ -137,6 +150,13 @@ SENSE: dict[str, dict[Language, str]] = {
     "above": {"zh": "高于", "en": "above"},
     "below": {"zh": "低于", "en": "below"},
 }
+
+TENDENCY: dict[str, dict[Language, str]] = {
+    "above": {"zh": "偏高", "en": "high"},
+    "below": {"zh": "偏低", "en": "low"},
+}
+
+DOUBT: dict[Language, str] = {"zh": ",限值未经核实", "en": ", limit not verified"}  # its source was not read
 
 TIMES: dict[Language, str] = {"zh": "超标{times}倍,", "en": " by {times} times"}  # (C - L) / L; never for pH
 VALID: dict[Language, str] = {"zh": "{n}/{of}个数据", "en": "{n} of {of} values"}

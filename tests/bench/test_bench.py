@@ -7,18 +7,23 @@ import pytest
 from typer.testing import CliRunner
 
 from app.bench import CASES
-from app.bench.harness import WIDTH, Figure, Size, alternate, figure, ratios, table
+from app.bench.generator import rounds_of
+from app.bench.harness import WIDTH, Figure, Size, Skipped, alternate, figure, ratios, table
+from app.bench.workload import FACTORS, site_of
 from app.cli import app
 
 FIGURE_KEYS = {"figure", "unit", "min", "median", "max", "wanted", "met"}
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_case_gives_finite_positive_figures_as_json(case, tmp_path):
+def test_a_case_gives_finite_positive_figures_as_json(case, tmp_path, require_program):
+    if case == "ingest":
+        require_program("mosquitto")
     result = CliRunner().invoke(app, ["bench", case, "--quick", "--json", "--folder", str(tmp_path)])
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert set(found) == {"machine", "folder", "quick", "cases"}
+    assert set(found) == {"machine", "folder", "quick", "cases", "skipped"}
+    assert found["skipped"] == {}
     assert found["machine"]["polars_threads"] >= 1
     assert list(found["cases"]) == [case]
     for one in found["cases"][case]:
@@ -30,6 +35,45 @@ def test_a_case_gives_finite_positive_figures_as_json(case, tmp_path):
     names = [(one["figure"], one["unit"]) for one in found["cases"][case]]
     assert len(set(names)) == len(names)
     assert list(tmp_path.iterdir()) == []  # nothing is left behind
+
+
+def test_a_case_this_machine_lacks_something_for_is_skipped_and_says_what(monkeypatch):
+    def lacking(_size):
+        raise Skipped("there is no broker")
+
+    monkeypatch.setitem(CASES, "lacking", lacking)
+    result = CliRunner().invoke(app, ["bench", "lacking", "--quick", "--json"])
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert (found["cases"], found["skipped"]) == ({}, {"lacking": "there is no broker"})
+    assert "skipped lacking: there is no broker" in result.stderr
+
+
+def test_a_load_round_is_whole_publish_packets_of_which_none_is_the_identifier_of_another():
+    site = site_of(outlets=2, stations=3)
+    first, second = (packets_of(made) for made in rounds_of(site)[:2])
+    assert [packet["topic"] for packet in first] == [f"gi/{station.station}/json" for station in site.stations]
+    assert {packet["qos"] for packet in first} == {1}
+    identifiers = [packet["identifier"] for packet in first + second]  # both may be unacknowledged at once
+    assert len(set(identifiers)) == len(identifiers)
+    assert all(len(json.loads(packet["payload"])["readings"]) == FACTORS for packet in first)
+
+
+def packets_of(data):
+    """PUBLISH packets read back as MQTT 3.1.1 (3.3) has them."""
+    found, at = [], 0
+    while at < len(data):
+        header, length, shift, at = data[at], 0, 0, at + 1
+        while True:
+            length |= (data[at] & 127) << shift
+            shift, at = shift + 7, at + 1
+            if data[at - 1] < 128:
+                break
+        body, at = data[at : at + length], at + length
+        end = 2 + int.from_bytes(body[:2], "big")
+        about = {"qos": header >> 1 & 3, "identifier": int.from_bytes(body[end : end + 2], "big")}
+        found.append({**about, "topic": body[2:end].decode(), "payload": body[end + 2 :]})
+    return found
 
 
 def test_an_unknown_case_is_refused_with_the_cases_there_are():

@@ -73,6 +73,7 @@ class Peer:
     def __exit__(self, *_: object) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        self._client._reset_sockets()  # paho leaves this to the garbage collector, which may come to its sockets first
 
     def _on_connect(self, _client, _userdata, _flags, reason, _properties) -> None:
         self.connected.append(str(reason))

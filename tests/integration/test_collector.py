@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import random
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from paho.mqtt.properties import Properties
 
 from contracts.clock import ScaledClock, SystemClock
 from contracts.site import Broker
-from ingest.mqtt import CollectorMetrics, MqttCollector
+from ingest.mqtt import IN_FLIGHT_BYTES_MAX, CollectorMetrics, MqttCollector
 from store.journal import Journal, JournalFailure
 from store.journal_reader import read_after, verify_chain
 
@@ -320,6 +321,44 @@ def test_a_stalled_journal_does_not_cost_the_connection(broker, directory):
             journal.gate.set()
             wait_until(lambda: running.metrics.acked > 10, "all acknowledged")
         assert running.metrics.connects == 1
+
+
+def test_large_messages_are_bounded_in_bytes_and_the_connection_outlives_the_wait(broker, directory):
+    sent = [bytes([n]) * 4_000_000 for n in range(30)]
+    with Journal(directory) as real:
+        journal = GatedJournal(real)
+        with Running(broker, journal, keep_alive_s=2) as running, Peer(broker.port, "S1", "s") as station:
+            wait_until(lambda: running.metrics.subscribed, "subscribed")
+            station.publish_all(TOPIC, sent)
+            wait_until(lambda: running.collector._unsettled_bytes >= IN_FLIGHT_BYTES_MAX, "as much as it may hold")
+            patience = threading.Event()
+            patience.wait(4)  # the broker gives up after one and a half keep-alives of silence
+            assert running.collector._unsettled_bytes < IN_FLIGHT_BYTES_MAX + 4_100_000
+            assert running.metrics.connected
+            journal.gate.set()
+            wait_until(lambda: running.metrics.acked >= len(sent), "all acknowledged")
+            wait_until(lambda: running.metrics.clock_rows > 2, "the clock goes on")
+        assert running.metrics.connects == 1
+    assert [payload[:1] for payload in journalled(directory)] == [payload[:1] for payload in sent]
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_messages_of_all_sizes_come_through_whole_and_in_order(broker, directory, protocol):
+    rng = random.Random(20261123)
+    sizes = [0, 1, 99, 127, 128, 16_300, 16_383, 16_384, 300_000, 2_097_152]  # around the steps of MQTT's length field
+    sent = [rng.randbytes(rng.choice(sizes)) for _ in range(60)] + [rng.randbytes(size) for size in sizes]
+    sent += [rng.randbytes(rng.randrange(600, 900)) for _ in range(3000)]
+    rng.shuffle(sent)
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.UserProperty = ("a", "b")
+    with Journal(directory) as journal, Running(broker, journal, protocol=protocol) as running:
+        wait_until(lambda: running.metrics.subscribed, "subscribed")
+        with Peer(broker.port, "S1", "s") as station:
+            for n, payload in enumerate(sent):
+                station.publish(TOPIC, payload, properties=properties if n % 50 == 0 else None)
+            wait_until(lambda: running.metrics.acked >= len(sent), "all acknowledged")
+        assert running.metrics.connects == 1
+    assert journalled(directory) == sent
 
 
 def test_every_kind_of_message_is_journalled_as_it_came(broker, directory):

@@ -16,7 +16,7 @@ from app.collector import journal_directory
 from app.engine import from_us
 from app.feed_record import record
 from app.housekeeping import GAPS, INFLUX_BEHIND_MAX, MERGE_EVERY, Round, keep_house, run_housekeeping
-from app.service import run_influx
+from app.influx_part import run_influx
 from app.site_files import SiteErrors
 from contracts.clock import ScaledClock
 from contracts.frames import empty
@@ -232,7 +232,9 @@ def test_the_influx_writer_says_what_it_missed_and_goes_on(tmp_path, require_pro
     assert rounds(tmp_path)[1] == 3
     file = SITE.file.model_copy(update={"influxdb": Influx(url=influxd.url)})
     stop = threading.Event()
-    writer = threading.Thread(target=run_influx, args=(SITE.model_copy(update={"file": file}), tmp_path, stop))
+    writer = threading.Thread(
+        target=run_influx, args=(SITE.model_copy(update={"file": file}), tmp_path, ScaledClock(NOW, 1), stop)
+    )
     writer.start()
     try:
         with StateDb(tmp_path / "state.db") as db:

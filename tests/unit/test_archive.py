@@ -8,7 +8,15 @@ from polars.testing import assert_frame_equal
 
 from contracts import frames
 from store import archive
-from store.archive import AGGREGATE_KEY, TABLES, Archive, latest_revisions, read_archive
+from store.archive import (
+    AGGREGATE_KEY,
+    TABLES,
+    Archive,
+    PartDamaged,
+    damaged_parts,
+    latest_revisions,
+    read_archive,
+)
 from store.parquet import canonical
 
 START = datetime(2026, 2, 28, 15, 59, tzinfo=UTC)  # 23:59 in Shanghai
@@ -187,3 +195,65 @@ def test_an_absent_table_or_date_is_empty_and_has_its_schema(tmp_path):
 def test_every_table_can_be_sorted_and_dated():
     for table in archive.TABLES.values():
         assert set(table.sort_by) | set(table.at) <= set(table.schema)
+
+
+def damage(path, how):
+    content = bytearray(path.read_bytes())
+    if how == "cut short":
+        content = content[:-100]
+    elif how == "overwritten":
+        content[-300:] = bytes(300)
+    elif how == "another file":
+        frames.empty(frames.VERDICTS).write_parquet(path)
+        return
+    path.write_bytes(b"" if how == "empty" else content)
+
+
+@pytest.mark.parametrize("how", ["cut short", "overwritten", "empty", "another file"])
+def test_a_damaged_part_is_named_and_the_other_parts_are_served(parts, tmp_path, how):
+    spans, _, archived = parts
+    spans.spans = [span(n) for n in range(2, 12)]
+    while archived.compact(4):
+        pass
+    first, *_ = sorted((tmp_path / "readings" / "date=2026-03-01").iterdir())
+    there = read_archive(tmp_path, "readings").collect().height
+    lost = pl.read_parquet(first).height
+    damage(first, how)
+    with pytest.raises(PartDamaged, match=str(first)):
+        read_archive(tmp_path, "readings")
+    told = []
+    assert read_archive(tmp_path, "readings", passed_over=told.append).collect().height == there - lost
+    assert [one.path for one in told] == [first]
+    assert [one.path for one in damaged_parts(tmp_path)] == [first]
+    assert read_archive(tmp_path, "readings", to_date=date(2026, 2, 28)).collect().height > 0
+
+
+def test_merging_makes_a_damaged_part_again_from_its_span_files(parts, tmp_path, caplog):
+    spans, _, archived = parts
+    spans.spans = [span(n) for n in range(12)]
+    while archived.compact(5):
+        pass
+    first, *_ = sorted((tmp_path / "readings" / "date=2026-03-01").iterdir())
+    damage(first, "cut short")
+    assert archived.merge(before=date(2026, 3, 2)) > 0
+    assert "made again" in caplog.text
+    assert_holds(tmp_path, spans.spans)
+
+
+def test_a_date_with_a_damaged_part_is_not_merged_when_its_span_files_are_gone(parts, tmp_path, caplog):
+    spans, _, archived = parts
+    spans.spans = [span(n) for n in range(12)]
+    while archived.compact(5):
+        pass
+    march = tmp_path / "readings" / "date=2026-03-01"
+    first, *_ = sorted(march.iterdir())
+    whole = first.read_bytes()
+    damage(first, "cut short")
+    spans.spans = spans.spans[:2]
+    archived.merge(before=date(2026, 3, 2))
+    assert len(list(march.iterdir())) == 3
+    assert str(first) in caplog.text
+    first.write_bytes(whole)  # put back from a backup
+    spans.spans = [span(n) for n in range(12)]
+    archived.merge(before=date(2026, 3, 2))
+    assert_holds(tmp_path, spans.spans)

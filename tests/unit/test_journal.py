@@ -1,10 +1,12 @@
 """The journal's promises: durable before it returns, strictly increasing, one writer, every change found."""
 
 import os
+import random
 import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.evidence_journal import check_journals
+from app.evidence_link import Broken
 from contracts.frames import MESSAGES, check
-from contracts.ports import RawMessage
-from store.journal import Journal, JournalFailure, epoch_us, segment_paths
+from contracts.ports import JournalFailure, RawMessage
+from store.journal import Journal, epoch_us, segment_paths
+from store.journal_block import PACKED_MAX_BYTES
 from store.journal_reader import last_payload, read_after, read_segment, sealed_segments, verify_chain
+from store.journal_segment import reading
+from tests.journal_forgery import change, forge
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,13 +35,6 @@ def messages(n, *, topic="gi/S1/json", size=8, start=0):
 
 def everything(directory):
     return read_after(directory, 0, 10**6)
-
-
-def change(path, statement, *values):
-    connection = sqlite3.connect(path)
-    with connection:
-        connection.execute(statement, values)
-    connection.close()
 
 
 def test_what_was_appended_is_read_back_in_order_with_its_received_at(tmp_path):
@@ -91,11 +91,12 @@ def test_a_segment_ends_by_age_and_by_size_and_the_next_continues_its_chain(tmp_
         assert len(segment_paths(directory)) == 1
         journal.append(messages(1), NOON + timedelta(hours=1))
         assert len(segment_paths(directory)) == 2
-        journal.append(messages(1000, size=2000), NOON + timedelta(hours=1))
+        incompressible = RawMessage("mqtt", "gi/S1/json", random.Random(1).randbytes(10**6))
+        journal.append([incompressible], NOON + timedelta(hours=1))
         journal.append(messages(1), NOON + timedelta(hours=1))
     assert [path.name for path in segment_paths(directory)] == [f"journal-{i:08d}.db" for i in (1, 2, 3)]
     assert sealed_segments(directory) == segment_paths(directory)[:2]
-    assert [read_segment(path).height for path in segment_paths(directory)] == [2, 1001, 1]
+    assert [read_segment(path).height for path in segment_paths(directory)] == [2, 2, 1]
     assert verify_chain(directory) is None
 
 
@@ -104,7 +105,7 @@ def test_reading_opens_no_segment_that_lies_wholly_before(tmp_path):
     with Journal(directory, segment_max_bytes=1) as journal:
         stamps = [journal.append(messages(1), NOON + timedelta(seconds=i))[0] for i in range(4)]
     for path in segment_paths(directory)[:2]:
-        change(path, "DROP TABLE messages")
+        change(path, "DROP TABLE batches")
     assert read_after(directory, epoch_us(stamps[1]), 10)["received_at"].to_list() == stamps[2:]
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         read_after(directory, epoch_us(stamps[1]) - 1, 10)
@@ -123,16 +124,28 @@ def test_segments_may_leave_from_the_front_and_the_rest_still_verifies(tmp_path)
         assert journal.append(messages(1), NOON)[0] == stamps[-1] + timedelta(microseconds=1)
 
 
+def with_last(**changed):
+    """Changes fields of a batch's last row."""
+    names = ("received_at", "wall_at", "source", "topic", "payload")
+
+    def alter(rows):
+        fields = dict(zip(names, rows[-1], strict=True))
+        fields |= {name: made(fields[name]) for name, made in changed.items()}
+        return [*rows[:-1], tuple(fields.values())]
+
+    return alter
+
+
 TAMPERINGS = {
-    "payload": ("UPDATE messages SET payload = x'00' WHERE received_at = ?", "hash does not follow"),
-    "topic": ("UPDATE messages SET topic = 'gi/S2/json' WHERE received_at = ?", "hash does not follow"),
-    "source": ("UPDATE messages SET source = 'csv' WHERE received_at = ?", "hash does not follow"),
-    "wall_at": ("UPDATE messages SET wall_at = wall_at + 1 WHERE received_at = ?", "hash does not follow"),
-    "deleted": ("DELETE FROM messages WHERE received_at = ?", "not those that were committed"),
-    "moved": ("UPDATE messages SET received_at = received_at - 500000 WHERE received_at = ?", "not those"),
-    "added": ("INSERT INTO messages SELECT received_at - 1, wall_at, source, topic, payload FROM messages"
-              " WHERE received_at = ?", "not those that were committed"),
-}  # fmt: skip
+    "payload": with_last(payload=lambda _: b"x"),
+    "topic": with_last(topic=lambda _: "gi/S2/json"),
+    "source": with_last(source=lambda _: "csv"),
+    "wall_at": with_last(wall_at=lambda us: us + 1),
+    "moved": with_last(received_at=lambda us: us + 1),
+    "deleted": lambda rows: rows[:-1],
+    "added": lambda rows: [*rows, (rows[-1][0] + 1, *rows[-1][1:])],
+    "swapped": lambda rows: rows[::-1],
+}
 
 
 @pytest.mark.parametrize("tampering", TAMPERINGS)
@@ -142,11 +155,115 @@ def test_verify_names_the_first_broken_link(tmp_path, tampering):
         for i in range(4):
             journal.append(messages(3), NOON + timedelta(seconds=i))
     assert verify_chain(directory) is None
-    statement, detail = TAMPERINGS[tampering]
-    change(segment_paths(directory)[0], statement, epoch_us(NOON) + 2_000_000)
+    forge(segment_paths(directory)[0], 3, TAMPERINGS[tampering])
     broken = verify_chain(directory)
     assert (broken.segment, broken.seq) == (segment_paths(directory)[0], 3)
-    assert detail in broken.detail
+    assert "hash does not follow" in broken.detail
+
+
+INDEX = {
+    "UPDATE batches SET n = n + 1 WHERE seq = 3": (3, "number"),
+    "UPDATE batches SET stations_n = stations_n - 1 WHERE seq = 3": (3, "number"),
+    "UPDATE batches SET last_received_at = last_received_at + 1 WHERE seq = 3": (3, "instants"),
+    "UPDATE batches SET chain = zeroblob(32) WHERE seq = 3": (3, "hash does not follow"),
+    "UPDATE batches SET block_crc32 = block_crc32 + 1 WHERE seq = 3": (3, "CRC-32"),
+    "UPDATE batches SET packed_bytes = packed_bytes + 1 WHERE seq = 3": (3, ""),
+    "UPDATE batches SET packed_bytes = packed_bytes - 1 WHERE seq = 3": (3, ""),
+    "UPDATE batches SET packed_bytes = 4611686018427387904 WHERE seq = 3": (3, "none has more"),
+    "UPDATE batches SET packed_bytes = -1 WHERE seq = 3": (3, "none has more"),
+    "UPDATE batches SET packed_bytes = 'x' WHERE seq = 3": (3, "cannot be unpacked"),
+    "UPDATE batches SET block = 'x' WHERE seq = 3": (3, "cannot be unpacked"),
+    "UPDATE batches SET block = x'', block_crc32 = 0 WHERE seq = 3": (3, ""),
+    "UPDATE batches SET block = x'', block_crc32 = 0, packed_bytes = 0 WHERE seq = 3": (3, "hash does not follow"),
+    "UPDATE batches SET seq = 9 WHERE seq = 3": (3, "the batch is missing"),
+    "DELETE FROM batches WHERE seq = 3": (3, "the batch is missing"),
+    "DELETE FROM own": (None, "own topics"),
+    "UPDATE own SET topic = '$clock/other'": (None, "own topics"),
+    "UPDATE own SET last_received_at = (SELECT last_received_at FROM batches WHERE seq = 2)": (None, "own topics"),
+    "INSERT INTO own VALUES ('$site', 1)": (None, "own topics"),
+    "UPDATE meta SET previous_chain = 'x'": (None, "cannot be read"),
+    "UPDATE meta SET previous_seq = 1": (2, "the batch is missing"),
+    "DELETE FROM meta": (None, "continues"),
+}
+
+
+@pytest.mark.parametrize("statement", INDEX)
+def test_what_the_tables_say_of_the_blocks_is_held_against_them(tmp_path, statement):
+    directory = tmp_path / "main"
+    with Journal(directory) as journal:
+        for i in range(4):
+            sent = [*messages(30, start=i), *messages(1, topic="$clock/main")]
+            journal.append(sent, NOON + timedelta(seconds=i))
+    assert verify_chain(directory) is None
+    assert change(segment_paths(directory)[0], statement) >= 1
+    broken = verify_chain(directory)
+    assert broken.seq == INDEX[statement][0]
+    assert INDEX[statement][1] in broken.detail
+
+
+def another(value):
+    return value + 1 if isinstance(value, int) else value[:-1] + (b"~" if isinstance(value, bytes) else "~")
+
+
+def test_one_value_changed_in_any_column_is_found(tmp_path):
+    directory = tmp_path / "journal" / "main"
+    with Journal(directory) as journal:
+        for i in range(4):
+            journal.append([*messages(3, start=i), *messages(1, topic="$clock/main")], NOON + timedelta(seconds=i))
+    (path,), unnoticed, n = segment_paths(directory), [], 0
+    check_journals(tmp_path, lambda _: None)
+    whole = path.read_bytes()
+    with closing(sqlite3.connect(path)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        columns = [(table, row[1]) for table in tables for row in connection.execute(f"PRAGMA table_info({table})")]
+        values = {at: connection.execute("SELECT {1} FROM {0}".format(*at)).fetchall() for at in columns}
+    for (table, column), found in values.items():
+        for (value,) in found:
+            change(path, f"UPDATE {table} SET {column} = ? WHERE {column} = ?", another(value), value)
+            try:
+                check_journals(tmp_path, lambda _: None)
+            except Broken:
+                n += 1
+            else:
+                unnoticed.append((table, column, value))
+            path.write_bytes(whole)
+    assert unnoticed == []
+    assert n == 4 * 8 + 2 + 4
+
+
+def test_a_flipped_bit_is_found_or_lies_where_nothing_is_kept(tmp_path):
+    directory = tmp_path / "main"
+    with Journal(directory) as journal:
+        for i in range(4):
+            journal.append([*messages(40, start=i), *messages(1, topic="$clock/main")], NOON + timedelta(seconds=i))
+    (path,), kept = segment_paths(directory), everything(directory)
+    whole, found = path.read_bytes(), 0
+    places = random.Random(7).sample(range(len(whole)), 400)
+    for at in places:
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        try:
+            if verify_chain(directory) is None:
+                assert everything(directory).equals(kept), at
+            else:
+                found += 1
+        except (JournalFailure, sqlite3.Error):
+            found += 1
+    assert found > 20
+
+
+def test_no_bit_of_a_block_changes_unnoticed(tmp_path):
+    directory = tmp_path / "main"
+    with Journal(directory) as journal:
+        journal.append(messages(40), NOON)
+    (path,) = segment_paths(directory)
+    with closing(sqlite3.connect(path)) as connection:
+        ((whole, packed_bytes),) = connection.execute("SELECT block, packed_bytes FROM batches").fetchall()
+    assert len(whole) < packed_bytes  # compressed
+    for at in range(len(whole)):
+        change(path, "UPDATE batches SET block = ?", whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        assert "CRC-32" in verify_chain(directory).detail
+        with pytest.raises(JournalFailure, match=r"journal-00000001\.db, batch 1.*CRC-32"):
+            everything(directory)
 
 
 def test_verify_finds_a_removed_batch_a_missing_segment_a_replaced_one_and_a_damaged_one(tmp_path):
@@ -158,11 +275,9 @@ def test_verify_finds_a_removed_batch_a_missing_segment_a_replaced_one_and_a_dam
 
     whole = fourth.read_bytes()
     change(fourth, "DELETE FROM batches")
-    assert "no batch committed" in verify_chain(directory).detail
-    change(fourth, "DELETE FROM messages")
     change(fourth, "UPDATE meta SET previous_seq = previous_seq + 1")
     assert verify_chain(directory).detail == f"does not continue where {third.name} ends"
-    fourth.write_bytes(whole[:16384] + b"\xff" * 16384 + whole[32768:])
+    fourth.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
     assert verify_chain(directory).segment == fourth
     fourth.write_bytes(whole)
     assert verify_chain(directory) is None
@@ -174,24 +289,6 @@ def test_a_second_writer_is_refused_until_the_first_has_closed(tmp_path):
     with Journal(tmp_path / "main"), pytest.raises(JournalFailure, match=f"another process \\({os.getpid()}\\)"):
         Journal(tmp_path / "main")
     Journal(tmp_path / "main").close()
-
-
-def test_after_a_failed_write_nothing_is_ever_appended_again(tmp_path):
-    directory = tmp_path / "main"
-    journal = Journal(directory)
-    journal.append(messages(1), NOON)
-    # The database's own size limit stands for a full disk.
-    journal._connection.execute("PRAGMA max_page_count = 1")
-    with pytest.raises(JournalFailure, match="full"):
-        journal.append(messages(1000, size=5000), NOON)
-    journal._connection.execute("PRAGMA max_page_count = 1000000")
-    with pytest.raises(JournalFailure, match="failed before"):
-        journal.append(messages(1), NOON)
-    journal.close()
-    assert everything(directory).height == 1
-    with Journal(directory) as recovered:
-        recovered.append(messages(1), NOON)
-    assert verify_chain(directory) is None
 
 
 def test_a_segment_whose_making_was_cut_short_is_made_anew(tmp_path):
@@ -228,17 +325,57 @@ def test_a_topics_last_payload_is_found_across_segments(tmp_path):
         journal.append(messages(2, topic="$clock/main"), NOON)
         journal.append(messages(3), NOON)
     assert last_payload(tmp_path / "main", "$clock/main") == b"00000001"
+    assert last_payload(tmp_path / "main", "gi/S1/json") == b"00000002"
     assert last_payload(tmp_path / "main", "$clock/other") is None
+    assert last_payload(tmp_path / "main", "gi/S2/json") is None
+
+
+def test_a_commit_of_many_bytes_becomes_several_blocks_and_one_transaction(tmp_path):
+    directory = tmp_path / "main"
+    sent = [RawMessage("mqtt", f"gi/S{i}/json", bytes(9_000_000)) for i in range(3)]
+    with Journal(directory) as journal:
+        journal.append([*messages(2), *sent], NOON)
+    with reading(segment_paths(directory)[0]) as segment:
+        assert [(batch.n, batch.stations_n) for batch in segment.batches()] == [(3, 3), (1, 1), (1, 1)]
+    assert [RawMessage(*row) for row in everything(directory)[2:].drop("received_at").iter_rows()] == sent
+    assert verify_chain(directory) is None
+
+
+def test_a_message_no_block_holds_is_refused_and_the_journal_goes_on(tmp_path):
+    with Journal(tmp_path / "main") as journal:
+        with pytest.raises(ValueError, match="no journal takes that"):
+            journal.append([*messages(1), RawMessage("csv", "gi/S1/json", bytes(PACKED_MAX_BYTES))], NOON)
+        with pytest.raises(ValueError, match="surrogates"):
+            journal.append([*messages(1), RawMessage("csv", "gi/\ud800/json", b"")], NOON)
+        journal.append(messages(1), NOON)
+    assert everything(tmp_path / "main").height == 1
+
+
+def test_counts_and_ends_of_a_segment_need_no_reading_through(tmp_path):
+    directory = tmp_path / "main"
+    with Journal(directory) as journal:
+        stamps = []
+        for i in range(4):
+            stamps += journal.append([*messages(2), *messages(1, topic="$clock/main")], NOON + timedelta(seconds=i))
+        stamps += journal.append(messages(1, topic="$site"), NOON + timedelta(seconds=9))
+    with reading(segment_paths(directory)[0]) as segment:
+        after = [segment.stations_after(epoch_us(at)) for at in stamps]
+        assert after == [7, 6, 6, 5, 4, 4, 3, 2, 2, 1, 0, 0, 0]
+        assert segment.stations_after(0) == 8
+        assert segment.last_of_stations()[0] == epoch_us(stamps[10])
+        assert segment.last_of("$clock/main")[0] == epoch_us(stamps[11])
+        assert (segment.first()[0], segment.last()[0]) == (epoch_us(stamps[0]), epoch_us(stamps[-1]))
 
 
 WRITER = """
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from contracts.ports import RawMessage
 from store.journal import Journal
 
-journal = Journal(Path(sys.argv[1]), segment_max_bytes=200_000)
+journal = Journal(Path(sys.argv[1]), segment_max_bytes=20_000)
 for i in range(10**9):
     journal.append([RawMessage("mqtt", "gi/S1/json", b"%0500d" % (10 * i + k)) for k in range(10)], datetime.now(UTC))
     print(10 * i + 9, flush=True)

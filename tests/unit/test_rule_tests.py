@@ -177,6 +177,32 @@ def test_results_as_json_and_junit_say_the_same_as_the_terminal(written, tmp_pat
     assert "* state" in suite[0][0].text
 
 
+def test_a_failed_test_explains_what_was_found_when_asked_to(monkeypatch):
+    monkeypatch.chdir(GOLDEN / "failing_verdicts")
+    code, output = run("so2.test.yaml", "--explain")
+    plain = run("so2.test.yaml")[1]
+    assert code == 1
+    assert max(map(cell_len, output.splitlines())) <= WIDTH
+    flat = " ".join(output.split())
+    assert "09:44 up to 10:00: nothing received" in flat
+    assert "60 expected (one in 60 s), 44 present, 44 valid" in flat
+    steps = [line for line in output.splitlines() if line not in plain.splitlines()]
+    assert steps
+    assert [line for line in plain.splitlines() if line not in output.splitlines()] == []
+
+
+def test_junit_counts_over_all_files_and_names_failures(monkeypatch, tmp_path):
+    monkeypatch.chdir(GOLDEN / "failing_verdicts")
+    run("so2.test.yaml", "--junit", tmp_path / "it.xml")
+    root = ElementTree.parse(tmp_path / "it.xml").getroot()
+    assert {name: root.get(name) for name in ("tests", "failures", "errors")} == {
+        "tests": "3",
+        "failures": "2",
+        "errors": "0",
+    }
+    assert [failure.get("type") for failure in root.iter("failure")] == ["expectation"] * 2
+
+
 def test_a_sites_own_settings_and_factors_hold_with_site(written):
     text = """    series: [{factor: a21026, values: "60x30"}]
     expect: {verdicts: [{rule: so2_hour, valid_n: 30, state: %s}]}

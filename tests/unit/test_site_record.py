@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from app.evidence_site import from_kept
 from app.site_record import activation, keep, site_content
 from contracts.records import Record, decode, encode
 from tests.conftest import ROOT
@@ -24,7 +25,7 @@ def test_the_content_holds_the_sites_own_files_and_the_library_rules_it_names(tm
 
 def test_one_changed_limit_is_another_site(tmp_path):
     content = site_content(ZUNYI, [])
-    changed = content | {"registry/limits.csv": content["registry/limits.csv"].replace(",35,", ",36,", 1)}
+    changed = content | {"registry/limits.csv": content["registry/limits.csv"].replace(",60,mg/m3", ",61,mg/m3", 1)}
     assert keep(content, tmp_path) == keep(dict(reversed(content.items())), tmp_path)
     assert keep(content, tmp_path) != keep(changed, tmp_path)
 
@@ -41,3 +42,18 @@ def test_a_record_of_another_version_is_refused():
     record = Record(v=2, actor="a", origin="cli", at=AT, action="x", body={})
     with pytest.raises(msgspec.ValidationError, match="version 2"):
         decode(encode(record))
+
+
+def test_a_kept_site_is_read_with_the_limits_and_the_words_kept_beside_it(tmp_path):
+    content = site_content(ZUNYI, ["flue_gas", "voc", "water", "instruments", "treatment"])
+    was = "L0008,limit,standard,general,GB 13223-2011,Table 1 note,"
+    line = next(line for line in content["library/limits.csv"].splitlines() if line.startswith(was))
+    content["library/limits.csv"] = content["library/limits.csv"].replace(line, line.replace(",<=,200,", ",<=,150,"))
+    rows = content["library/judgement.csv"].splitlines()
+    content["library/judgement.csv"] = "\n".join([rows[0], rows[-1]]) + "\n"
+    kept = from_kept(tmp_path, keep(content, tmp_path))
+    limits = {limit.limit_id: limit.limit for limit in kept.site.limits}
+    assert limits["XS-A-DA001.a21026.standard.hour"] == 150
+    assert [row.says for row in kept.kept_judgements] == ["notice"]
+    told = [note.split(" ")[0] for note in kept.notes if note.endswith("the kept one is used")]
+    assert told == ["judgement.csv", "limits.csv"]

@@ -211,3 +211,47 @@ def test_an_older_file_is_migrated_and_a_broken_migration_changes_nothing(tmp_pa
     with StateDb(path) as state:
         assert state.last_span() == span(1)
         assert state._connection.execute("SELECT count(*) FROM extra").fetchone()[0] == 0
+
+
+def test_spans_are_found_by_their_ends_and_their_messages_counted(state):
+    assert (state.last_seq_upto(99), state.messages_after(0)) == (0, 0)
+    for seq in (1, 2, 3):
+        row = span(seq)
+        state.commit_span(SpanRow(**{**vars(row), "counts": {"messages": seq} if seq > 1 else {}}), now_us=0)
+    assert [state.last_seq_upto(us) for us in (0, 9, 10, 25, 30, 99)] == [0, 0, 1, 2, 3, 3]
+    assert [state.messages_after(seq) for seq in (0, 2, 3)] == [5, 3, 0]
+
+
+def test_it_is_kept_from_which_span_on_which_site_and_rules_decided(state):
+    assert state.decided_from("a") is None
+    state.commit_span(span(1), now_us=0)  # an earlier release did not say
+    state.commit_span(span(2), now_us=0, made_for="a")
+    state.commit_span(span(3), now_us=0, made_for="a")
+    assert (state.decided_from("a"), state.decided_from("b")) == (2, None)
+    state.commit_span(span(4), now_us=0, made_for="b")
+    assert (state.decided_from("a"), state.decided_from("b")) == (None, 4)
+
+
+def test_transitions_and_notifications_are_found_by_their_ticks_and_keys(state):
+    history = [{**FIRED, "tick": tick} for tick in (5, 7, 7, 9)]
+    state.commit_span(span(1), transitions=history, notifications=[note("k"), note("k", "boss"), note("l")], now_us=1)
+    assert [row["tick"] for row in state.transitions_between(5, 7)] == [7, 7]
+    assert state.transitions_between(0, 5) == [{**FIRED, "tick": 5}]
+    assert state.notified(["k", "absent"]) == {("k", "duty"), ("k", "boss")}
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_every_earlier_version_is_migrated_with_what_it_holds(tmp_path, version):
+    path = tmp_path / "state.db"
+    connection = sqlite3.connect(path)
+    for statements in MIGRATIONS[:version]:
+        for statement in statements:
+            connection.execute(statement)
+    connection.execute("INSERT INTO spans VALUES (1, 'f', 'd', 0, 10, NULL, NULL, '{}')")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.commit()
+    connection.close()
+    with StateDb(path) as state:
+        assert state.last_span() == SpanRow(1, "f", "d", 0, 10, None, None, {})
+        state.commit_span(span(2), now_us=0, made_for="a")
+        assert state.decided_from("a") == 2

@@ -1,6 +1,7 @@
 """Status tells from the state directory alone how things stand, and says what needs attention and what to do."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,8 +9,10 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.collector import journal_directory
-from app.commands.status import WIDTH, as_text
+from app.commands.status import WIDTH, as_dict, as_text
 from app.engine import Engine
+from app.influx_gaps import Gap, complete_gap, record_gap
+from app.recovery import write_down
 from app.status import Status, attention, in_words, size_in_words, status_of
 from contracts.clock import ScaledClock
 from contracts.ports import Notification, RawMessage
@@ -17,6 +20,7 @@ from contracts.reasons import Receipt
 from contracts.site import Influx, Webhook
 from rules.spec import LimitRule
 from rules.ticks import clock_payload
+from store.dead_letters import DeadLetters
 from store.journal import Journal, epoch_us, segment_paths
 from store.state_db import StateDb
 from tests.builders import START, minutes, site
@@ -172,6 +176,69 @@ def test_notifications_that_reached_nobody_and_one_that_waits(centre):
 def test_dead_letters_are_counted(centre):
     (centre / "deadletter.ndjson").write_text("{}\n{}\n")
     only(attention(status_of(centre, NOW, limited())), "2 lines", "deadletter.ndjson")
+
+
+def test_dead_letters_beyond_the_files_bound_are_counted_too(centre):
+    DeadLetters(centre / "deadletter.ndjson", bytes_max=20).add([{"n": n} for n in range(5)])
+    only(attention(status_of(centre, NOW, limited())), "5 lines", "deadletter.ndjson")
+
+
+GAP = Gap(3, 7, "2026-03-01T00:00:00+00:00", "2026-03-01T00:05:00+00:00", "InfluxDB behind", NOW.isoformat())
+
+
+def test_gaps_of_influxdb_are_shown_with_how_far_they_are_and_ask_for_attention_until_they_are_filled(centre):
+    record_gap(centre, GAP)
+    filling = {"date": "2026-03-01", "table": "verdicts", "station": "S1", "rows": 9}
+    complete_gap(centre, replace(GAP, filling=filling))
+    status = status_of(centre, NOW, limited())
+    only(attention(status), "InfluxDB lacks 5 spans", "influx-gaps.ndjson")
+    text = " ".join(as_text(status, [], "UTC").split())
+    assert "1 open (5 spans), 0 filled; written up to verdicts of 2026-03-01, station S1" in text
+    assert as_dict(status)["influxdb_gaps"][0]["filling"] == filling
+    complete_gap(centre, replace(GAP, filled_at=NOW.isoformat()))
+    status = status_of(centre, NOW, limited())
+    assert attention(status) == []
+    assert "0 open (0 spans), 1 filled" in as_text(status, [], "UTC")
+
+
+def test_a_file_of_gaps_that_cannot_be_read_is_named(centre):
+    (centre / "influx-gaps.ndjson").write_text("nonsense\n")
+    only(attention(status_of(centre, NOW, limited())), "influx-gaps.ndjson:1", "mend")
+
+
+def test_differences_a_recovery_found_ask_for_attention_until_they_are_moved_away(centre):
+    write_down(centre, [{"part": "verdicts", "first_span": 2}], NOW)
+    status = status_of(centre, NOW, limited())
+    only(attention(status), "1 differences", "recovery-differences.ndjson", "greenisland verify")
+    assert as_dict(status)["recovery_differences"] == 1
+    (centre / "recovery-differences.ndjson").rename(centre / "seen")
+    assert attention(status_of(centre, NOW, limited())) == []
+
+
+def test_the_forecast_is_shown_and_asks_for_attention_below_a_week(centre):
+    assert "not known before an hour" in as_text(status_of(centre, NOW, limited()), [], "UTC")
+    write(centre, minutes_of([10], begin=START + timedelta(hours=30)))
+    decide(centre, limited())
+    later = START + timedelta(hours=30) + minutes(2)
+    status = status_of(centre, later, limited())
+    assert status.growth.taken_over == timedelta(hours=24)
+    assert status.growth.bytes_per_day["journal"] > 0
+    grows = as_dict(status)
+    assert grows["disk_growth_bytes_per_day"] == status.growth.bytes_per_day
+    assert "a day (taken from the last 24 h)" in as_text(status, [], "UTC")
+    small = replace(status, free_bytes=3 * sum(status.growth.bytes_per_day.values()), total_bytes=1)
+    only([line for line in attention(small) if "disk" in line], "the disk is full in 3 d", "make room")
+    assert as_dict(small)["disk_full_in_s"] == 3 * 86400
+
+
+def test_a_consumer_that_is_far_behind_says_up_to_when_it_has_come(centre):
+    with StateDb(centre / "state.db") as db:
+        db.set_cursor("archive", 1)
+        ends_us = db.spans_after(0, 1)[0].journal_to
+    status = status_of(centre, NOW, limited())
+    assert epoch_us(status.decided.finished_to["archive"]) == ends_us
+    far = replace(status, decided=replace(status.decided, behind={"archive": 500}))
+    assert "500 spans behind, has all received up to 2026-03-01" in " ".join(as_text(far, [], "UTC").split())
 
 
 def test_influxdb_is_looked_at_only_where_the_site_has_one(centre):

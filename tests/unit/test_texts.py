@@ -1,9 +1,14 @@
 """What alerts say: bases and statuses decide the words, and no text says less than the numbers do."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from app.texts import Texts
-from contracts.site import Limit
+from contracts import catalogue
+from contracts.catalogue import screen
+from contracts.site import Enterprise, Limit
+from rules.judgement import judgements
 from tests.builders import START, site
 
 EPISODE = {
@@ -26,10 +31,10 @@ EPISODE = {
 }
 
 
-def text(language="zh", limit=(), **episode):
+def text(language="zh", limit=(), medium="flue_gas", **episode):
     base = {"limit_id": "L", "outlet": "O-S1", "factor": "a21026", "period": "hour", "limit": 50, "unit": "mg/m3"}
     row = Limit(**{**base, "basis": "permit", "standard": "许可证", "status": "verified", **dict(limit)})
-    whole = site()
+    whole = site(medium=medium)
     return Texts(whole.model_copy(update={"limits": (row,)})).alert("fired", {**EPISODE, **episode}, language)
 
 
@@ -43,11 +48,15 @@ def test_an_exceedance_of_a_verified_permit_says_so_with_value_limit_multiple_an
 @pytest.mark.parametrize(
     ("limit", "episode", "said"),
     [
-        ({"status": "unverified"}, {}, "提示"),
-        ({"basis": "agreement"}, {}, "提示"),
+        ({"status": "unverified"}, {}, "高于许可值50(提示,限值未经核实)"),
+        ({"basis": "agreement"}, {}, "高于协议值50(提示)"),
+        ({"basis": "internal"}, {}, "高于内控值50(提示)"),
         ({"basis": "ultra_low"}, {}, "未达超低排放指标50"),
+        ({"basis": "ultra_low", "status": "unverified"}, {}, "高于超低排放值50(提示,限值未经核实)"),
+        ({"period": "day"}, {"period": "day"}, "提示"),
         ({}, {"exceeds": False, "peak_scaled": 46_000_000}, "接近许可限值50"),
-        ({}, {"period": "minute"}, "偏高"),
+        ({}, {"period": "minute"}, "分钟均值58.2 mg/m3偏高(小时限值50),预警"),
+        ({"comparator": ">="}, {"period": "minute"}, "分钟均值58.2 mg/m3偏低(小时限值50),预警"),
     ],
 )
 def test_only_verified_standards_and_permits_may_say_exceeded(limit, episode, said):
@@ -61,3 +70,153 @@ def test_a_value_that_differs_from_its_limit_only_further_down_is_shown_in_full(
 
 def test_a_multiple_is_never_given_for_ph():
     assert "倍" not in text(factor="w01001", limit={"factor": "w01001", "unit": "1"})
+
+
+COD = {"factor": "w01018", "unit": "mg/L", "basis": "standard", "standard": "GB"}
+WATER = {"factor": "w01018", "unit": "mg/L", "medium": "waste_water"}
+BURNT = {"industry": "municipal waste incineration", "basis": "standard", "standard": "GB 18485-2014"}
+GOLDEN = [
+    (
+        "flue gas by the hour",
+        {"basis": "standard", "standard": "GB 13223-2011"},
+        {},
+        "排口S1 二氧化硫小时均值58.2 mg/m3,高于排放标准限值50,超标0.16倍,有效52/60个数据",
+        "outlet S1: Sulfur dioxide hour mean 58.2 mg/m3, above the emission standard limit of 50 by 0.16 times,"
+        " 52 of 60 values valid",
+    ),
+    (
+        "waste incineration: the hour is a notice",
+        BURNT,
+        {},
+        "排口S1 二氧化硫小时均值58.2 mg/m3,高于排放标准值50(提示),有效52/60个数据",
+        "outlet S1: Sulfur dioxide hour mean 58.2 mg/m3, above the emission standard value of 50 (notice),"
+        " 52 of 60 values valid",
+    ),
+    (
+        "waste incineration: the natural day is judged",
+        {**BURNT, "period": "day"},
+        {"period": "day"},
+        "排口S1 二氧化硫日均值58.2 mg/m3,高于排放标准限值50,超标0.16倍,有效52/60个数据",
+        "outlet S1: Sulfur dioxide day mean 58.2 mg/m3, above the emission standard limit of 50 by 0.16 times,"
+        " 52 of 60 values valid",
+    ),
+    (
+        "waste water by the day",
+        {**COD, "period": "day"},
+        {**WATER, "period": "day"},
+        "排口S1 化学需氧量日均值58.2 mg/L,高于排放标准限值50,超标0.16倍,有效52/60个数据",
+        "outlet S1: Chemical oxygen demand (CODcr) day mean 58.2 mg/L, above the emission standard limit of 50"
+        " by 0.16 times, 52 of 60 values valid",
+    ),
+    (
+        "a single sample of waste water is a notice",
+        {**COD, "period": "instant"},
+        {**WATER, "period": "instant"},
+        "排口S1 化学需氧量瞬时值58.2 mg/L,高于排放标准值50(提示),有效52/60个数据",
+        "outlet S1: Chemical oxygen demand (CODcr) instant value 58.2 mg/L, above the emission standard value of 50"
+        " (notice), 52 of 60 values valid",
+    ),
+    (
+        "of a town plant it is judged, from 2026-03-01 on",
+        {**COD, "period": "instant", "industry": "town WWTP"},
+        {**WATER, "period": "instant"},
+        "排口S1 化学需氧量瞬时值58.2 mg/L,高于排放标准限值50,超标0.16倍,有效52/60个数据",
+        "outlet S1: Chemical oxygen demand (CODcr) instant value 58.2 mg/L, above the emission standard limit of 50"
+        " by 0.16 times, 52 of 60 values valid",
+    ),
+    (
+        "a river's four-hourly value is a notice",
+        {**COD, "period": "instant", "standard": "GB 3838-2002"},
+        {**WATER, "medium": "surface_water", "period": "instant"},
+        "排口S1 化学需氧量瞬时值58.2 mg/L,高于环境质量标准值50(提示),有效52/60个数据",
+        "outlet S1: Chemical oxygen demand (CODcr) instant value 58.2 mg/L, above the quality standard value of 50"
+        " (notice), 52 of 60 values valid",
+    ),
+    (
+        "a river's month is judged",
+        {**COD, "period": "month", "standard": "GB 3838-2002"},
+        {**WATER, "medium": "surface_water", "period": "month"},
+        "排口S1 化学需氧量月均值58.2 mg/L,高于环境质量标准限值50,超标0.16倍,有效52/60个数据",
+        "outlet S1: Chemical oxygen demand (CODcr) month mean 58.2 mg/L, above the quality standard limit of 50"
+        " by 0.16 times, 52 of 60 values valid",
+    ),
+    (
+        "ultra-low values are not met",
+        {"basis": "ultra_low"},
+        {},
+        "排口S1 二氧化硫小时均值58.2 mg/m3,未达超低排放指标50,有效52/60个数据",
+        "outlet S1: Sulfur dioxide hour mean 58.2 mg/m3, ultra-low target of 50 not met, 52 of 60 values valid",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("limit", "episode", "zh", "en"), [each[1:] for each in GOLDEN], ids=[each[0] for each in GOLDEN]
+)
+def test_what_is_said_follows_medium_averaging_basis_and_industry(limit, episode, zh, en):
+    assert text(limit=limit, **episode) == f"{zh},自 03-01 08:00 起;初判,请于次日12:00前核实标记"
+    told = text("en", limit, **episode)
+    assert told == f"{en}, since 03-01 08:00; provisional, to be checked and marked by 12:00 next day"
+
+
+def test_before_march_2026_a_town_plants_sample_was_a_notice():
+    limit = {**COD, "period": "instant", "industry": "town WWTP"}
+    before = (START - timedelta(days=1)).isoformat()
+    assert "提示" in text(limit=limit, **WATER, period="instant", opened_at=before)
+
+
+def test_the_day_begins_at_the_sites_midnight():
+    limit = {**COD, "period": "instant", "industry": "town WWTP"}
+    last_night = datetime(2026, 2, 28, 16, tzinfo=UTC)  # 2026-03-01 00:00 in Shanghai
+    assert "超标" in text(limit=limit, **WATER, period="instant", opened_at=last_night.isoformat())
+
+
+def test_the_industry_of_a_limit_without_one_is_the_enterprises():
+    row = Limit(
+        limit_id="L",
+        outlet="O-S1",
+        factor="a21026",
+        period="hour",
+        limit=50,
+        unit="mg/m3",
+        basis="permit",
+        standard="p",
+        status="verified",
+    )
+    names = {"name_zh": "甲", "name_en": "A"}
+    for industry, word in (("municipal waste incineration", "提示"), ("coal power", "超标")):
+        owner = Enterprise(enterprise="e", county="C1", industry=industry, **names)
+        whole = site()
+        outlets = tuple(outlet.model_copy(update={"enterprise": "e"}) for outlet in whole.outlets)
+        whole = whole.model_copy(update={"limits": (row,), "enterprises": (owner,), "outlets": outlets})
+        assert word in Texts(whole).alert("fired", EPISODE, "zh")
+
+
+def test_another_table_of_words_is_followed():
+    """As `verify` does with the table kept beside a site."""
+    notice = tuple(row for row in judgements() if row.says != "exceedance")
+    whole = site(limits=[{"limit_id": "L", "status": "verified"}])
+    assert "超标" in Texts(whole).alert("fired", EPISODE, "zh")
+    assert "提示" in Texts(whole, notice).alert("fired", EPISODE, "zh")
+
+
+def test_the_clause_names_the_condition_under_which_a_limit_holds():
+    row = {"limit_id": "L", "standard": "GB 18918-2002", "clause": "Table 4"}
+    condition = {"when_factor": "w01010", "when_comparator": "<=", "when_value": 12}
+    assert Texts(site(limits=[row])).clause(EPISODE) == "GB 18918-2002 Table 4"
+    assert Texts(site(limits=[row | condition])).clause(EPISODE) == "GB 18918-2002 Table 4, w01010 <= 12 degC"
+
+
+def test_no_text_accuses():
+    def words(value):
+        return [value] if isinstance(value, str) else [each for one in value.values() for each in words(one)]
+
+    tables = [
+        table
+        for module in (catalogue, screen)
+        for name, table in vars(module).items()
+        if isinstance(table, dict) and not name.startswith("_")
+    ]
+    said = [each for table in tables for each in words(table)]
+    assert len(said) > 100
+    assert [each for each in said if any(word in each for word in ("违法", "造假", "偷排", "illegal", "fraud"))] == []

@@ -1,12 +1,12 @@
 """The example site: the plan's three parks, every kind of station, and limits that say where they come from."""
 
-import csv
 from pathlib import Path
 
 import pytest
 
 from app.site_files import load_site
 from contracts.points import point_table
+from rules.limit_library import limit_library
 
 ZUNYI = Path(__file__).resolve().parents[2] / "deploy" / "sites" / "zunyi"
 
@@ -85,27 +85,34 @@ def test_rivers_are_never_said_to_exceed_by_a_single_sample(site):
     assert {limit.basis for limit in site.limits if limit.outlet in rivers} == {"internal"}
 
 
-def test_limits_are_those_of_the_research_table(site, data_folder):
-    with (data_folder / "limits" / "limits.csv").open(encoding="utf-8", newline="") as lines:
-        known = [row for row in csv.DictReader(lines) if row["role"] == "limit"]
-    outlet_of = {station.station: station.outlet for station in site.stations}
-    quoted = [limit for limit in site.limits if "示例" not in limit.standard]
-    assert len(quoted) > 40
-    for limit in quoted:
-        code = limit.factor.removeprefix("zs_")
-        rows = [
-            row
-            for row in known
-            if (row["standard"], row["factor_code"], row["comparator"]) == (limit.standard, code, limit.comparator)
-            and (row["limit"].removesuffix(".0"), row["unit"] or "1") == (f"{limit.limit:g}", limit.unit)
-            and row["clause"] == limit.clause.split(";")[0]
-        ]
-        said = {(row["status"], row["valid_from"], row["valid_to"]) for row in rows}
-        assert (limit.status, str(limit.valid_from or ""), str(limit.valid_to or "")) in said, limit.limit_id
-        assert any(limit.source.endswith(row["source"]) for row in rows)
-        if limit.factor != code:
-            points = [p for p in site.points if outlet_of[p.station] == limit.outlet and p.factor == code]
-            assert {f"{point.ref_o2_pct:g}" for point in points} <= {row["ref_o2_pct"] for row in rows}
+def test_limits_that_restate_a_standard_name_its_row_of_the_library(site):
+    """Rivers stay the site's own: their rows are of single samples, which no standard judges."""
+    rivers = {outlet.outlet for outlet in site.outlets if outlet.medium == "surface_water"}
+    own = {limit.limit_id for limit in site.limits if limit.library is None and limit.outlet not in rivers}
+    assert own == {
+        "ZA-I-DA001.a24088.agreement.hour",
+        "XS-C-DW001.w01001.internal.instant.min",
+        "XS-C-DW001.w01001.internal.instant",
+    }
+    known = limit_library()
+    for limit in site.limits:
+        if limit.library is not None:
+            row = known[limit.library]
+            assert (limit.limit, limit.unit, limit.status) == (row.limit, row.unit, row.status)
+            assert limit.source.endswith(row.source)
+    assert {limit.basis for limit in site.limits if limit.library} == {"standard", "permit", "ultra_low"}
+
+
+def test_the_town_plants_ammonia_has_a_limit_for_warm_and_one_for_cold_water(site):
+    ammonia = [limit for limit in site.limits if (limit.outlet, limit.factor) == ("ZA-W-DW001", "w21003")]
+    assert {(limit.period, limit.limit, limit.when_comparator) for limit in ammonia} == {
+        ("day", 5, ">"),
+        ("day", 8, "<="),
+        ("instant", 10, ">"),
+        ("instant", 15, "<="),
+    }
+    assert {(limit.when_factor, limit.when_value) for limit in ammonia} == {("w01010", 12.0)}
+    assert "w01010" in factors_of(site, "ZA-SEWAGE-W")
 
 
 def test_the_green_island_serves_two_members_with_one_treatment(site):
