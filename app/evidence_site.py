@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from contracts.factors import Factor, standard_factors
 from contracts.site import Site, ValidityOverride
-from rules.bindings import RuleProblem
+from rules.base import RuleProblem
 from rules.judgement import JUDGEMENT_FILE, Judgements, parse_judgements
 from rules.limit_library import LIBRARY_FILE
 from rules.plan import compile_plan

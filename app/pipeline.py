@@ -140,15 +140,14 @@ class Pipeline:
         )
 
     def _aggregates(self, decisions: pl.DataFrame) -> pl.DataFrame:
-        """AGGREGATES of measured and converted points; instants stand in the readings, own counts in verdicts."""
+        """AGGREGATES of points people see; instants stand in the readings, what one rule had made in its verdicts."""
         windows = decisions.filter(pl.col("period") != "instant")
         if windows.is_empty():
             return empty(AGGREGATES)
-        named = self.plan.points.select("point", "partition", "station", "factor", "decimals", "unit")
-        own = pl.col("factor").is_in(["$station", "$rejects"])
+        published = self.plan.points.filter("is_published")
+        named = published.select("point", "partition", "station", "factor", "decimals", "unit")
         return (
-            windows.join(named, on="point", how="left")
-            .filter(~own)
+            windows.join(named, on="point")
             .rename(
                 {
                     "tick": "decided_at",

@@ -6,7 +6,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from contracts.site import Site
-from rules.bindings import RuleProblem
+from rules.base import RuleProblem
 from rules.plan import Plan, compile_plan, idle
 from rules.spec import Rule, RuleFile
 

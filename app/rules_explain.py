@@ -14,7 +14,7 @@ from contracts.catalogue import CONVERTED
 from contracts.civil_time import local
 from contracts.factors import CONVERTED_PREFIX, REJECT_COUNT, STATION_PRESENCE
 from rules.bindings import THRESHOLD_EXTRA
-from rules.evaluate import FLAT_LINE_VALUES_MIN
+from rules.kinds.instruments import FLAT_LINE_VALUES_MIN
 
 from .rules_explain_alert import alert_step
 from .rules_explain_derived import DerivedWindow, InputWindow, told

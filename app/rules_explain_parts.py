@@ -89,7 +89,7 @@ def _readings(run: Run, point: int, period: str, window_at: datetime, end_at: da
     key = ["event_at", "received_at", "message", "device_revision"]
     judged = samples.rename({"at": "event_at", "value": "scaled"}).select("valid", "scaled", *key).unique()
     both = rows.join(judged, on=key, how="left").sort("event_at", "device_revision", "received_at", "message")
-    marks = dict(run.plan.marks.iter_rows())
+    marks = dict(run.plan.marks.select("mark", "mark_valid").iter_rows())
     last_at = _last_tick(run, period, window_at if is_instant else end_at)
     found = Parts(None, int(str(about["interval_s"])) if is_instant else run.part_s(point, period), [])
     newest: dict[datetime, Part] = {}

@@ -15,7 +15,7 @@ from contracts.civil_time import next_boundary
 from contracts.factors import CONVERTED_PREFIX
 from contracts.frames import AGGREGATES, READINGS, REJECTS, VERDICTS, empty
 from contracts.site import Limit, Site
-from rules.plan import PARENT, Plan
+from rules.plan import Plan
 from rules.spec import Rule
 from rules.ticks import SiteClock
 from rules.validity import Completeness, completeness
@@ -60,7 +60,7 @@ def subject_of(plan: Plan, rule: str, point: str) -> Subject:
 
     Raises NotJudged.
     """
-    bound = plan.bindings.filter(rule=rule).join(plan.points, on="point")
+    bound = plan.bindings.filter(rule=rule).join(plan.points.drop("factor").rename({"about": "factor"}), on="point")
     if bound.is_empty():
         rules = ", ".join(plan.bindings["rule"].unique().sort()) or "none"
         raise NotJudged(f"rule {rule!r} judges nothing here; rules that are bound to points: {rules}")
@@ -128,15 +128,16 @@ class Run:
         if found.is_empty():
             return None
         row = found.row(0, named=True)
-        numbers = {name: row[name] for name in ("p", "q") if row[name] is not None}
-        return Derivation(row["kind"], {"a": row["a"], "b": row["b"]}, numbers)
+        numbers = {name: row[name] for name in ("p", "q", "r") if row[name] is not None}
+        made_of = self.plan.inputs.filter(
+            (pl.col("out") == point) & (pl.col("period") == period) & (pl.col("lag") == 0)
+        )
+        return Derivation(row["kind"], dict(made_of.select("role", "point").iter_rows()), numbers)
 
     def inputs_from(self, point: int, period: str) -> str | None:
         """The period whose windows are parts of this one's; None: readings are."""
         level = self.plan.levels.filter((pl.col("point") == point) & (pl.col("period") == period))
-        if level.is_empty() or level["from_samples"].item():
-            return None
-        return next((child for child, parent in PARENT.items() if parent == period), None)
+        return None if level.is_empty() else level["below"].item()
 
     def part_s(self, point: int, period: str) -> int:
         level = self.plan.levels.filter((pl.col("point") == point) & (pl.col("period") == period))
@@ -186,8 +187,7 @@ def closure(plan: Plan, point: int) -> set[int]:
     while todo:
         if (one := todo.pop()) not in found:
             found.add(one)
-            rows = plan.derived.filter(out=one)
-            todo += [*rows["a"], *rows["b"]]
+            todo += plan.inputs.filter(out=one)["point"].to_list()
     return found
 
 

@@ -64,6 +64,8 @@ STATION_PRESENCE = "$station"  # one sample a minute in which any reading of the
 REJECT_COUNT = "$rejects"  # one sample a rejected message or reading, by receive time
 TREATMENT_OFF = "$treatment_off"  # 1 while production runs and its treatment does not, 0 otherwise
 CONVERTED_PREFIX = "zs_"  # "zs_a21026": converted to the reference O2 by us
+FLOW_WEIGHTED_PREFIX = "fw_"  # "fw_w01018": daily mean weighted by the flow, by us
+WASTE_WATER_FLOW = "w00000"
 
 OWN_FACTORS = {
     STATION_PRESENCE: Factor(STATION_PRESENCE, "数据到达", "data arriving", "1", 0),

@@ -31,6 +31,8 @@ POINTS = pl.Schema(
         "range_max": pl.Float64,
         "valid_from": pl.Date,
         "valid_to": pl.Date,
+        "about": pl.String,  # the factor its verdicts speak of: its own, but for points made for one rule or limit
+        "is_published": pl.Boolean,  # its windows are aggregates people see; else it shows in verdicts alone
     }
 )
 
@@ -86,5 +88,7 @@ def point_table(site: Site) -> pl.DataFrame:
     for pair in site.pairs:
         add(pair.treatment_station, f"{TREATMENT_OFF}:{pair.pair}", own=TREATMENT_OFF)
 
+    for row in rows:
+        row |= {"about": row["factor"], "is_published": row["factor"] not in (STATION_PRESENCE, REJECT_COUNT)}
     frame = pl.DataFrame(rows, schema={name: dtype for name, dtype in POINTS.items() if name != "point"})
     return frame.sort("station", "factor").with_row_index("point").match_to_schema(POINTS)

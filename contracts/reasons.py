@@ -53,7 +53,14 @@ class NoJudgement(StrEnum):
     NO_LIMIT = "no_limit_configured"
     O2_MISSING = "o2_missing"  # conversion needs a valid O2 of the same window
     O2_NEAR_21 = "o2_near_21"  # conversion diverges
-    SIGNAL_MISSING = "signal_missing"  # one of the two signals of a pair is missing or invalid
+    SIGNAL_MISSING = "signal_missing"  # one of the signals it is made of is missing or invalid
+    FLOW_MISSING = "flow_missing"  # a mass needs a valid flow of the same window
+    OVER_RANGE = "over_range"  # what is missing for a judgement is over the instrument's range: to be verified
+    CONDITION_UNKNOWN = "condition_unknown"  # the limit holds under a condition that was not measured
+    NOT_COMPUTABLE = "not_computable"  # a quotient that is no finite number
+    # of "not applicable"
+    NOT_APPLICABLE = "not_applicable"  # a condition of the rule or limit is not met
+    NO_DISCHARGE = "no_discharge"  # nothing was discharged in the whole window
 
 
 class Invalid(StrEnum):

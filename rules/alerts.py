@@ -73,7 +73,7 @@ def _folded(plan: Plan, state: AlertState, judged: pl.DataFrame) -> list[AlertCh
         "value_scaled",
         "valid_n",
         "expected_n",
-        judged=pl.col("state") != "no_judgement",
+        judged=pl.col("state").is_in(["exceedance", "within"]),
         exceeds=pl.col("state") == "exceedance",
     ).match_to_schema(HISTORY)
     # a binding's number is its row in the plan's table
@@ -195,11 +195,11 @@ def record(plan: Plan, binding: int, episode: Episode) -> dict[str, Any]:
     point = plan.points.row(about["point"], named=True)
     limit = about["limit_scaled"]
     return {
-        "id": episode_id(about["rule"], point["station"], point["factor"], about["limit_id"], episode.opened_at),
+        "id": episode_id(about["rule"], point["station"], point["about"], about["limit_id"], episode.opened_at),
         "rule": about["rule"],
         "kind": about["kind"],
         "station": point["station"],
-        "factor": point["factor"],
+        "factor": point["about"],
         "period": about["period"],
         "limit_id": about["limit_id"],
         "limit_scaled": limit,

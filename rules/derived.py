@@ -1,128 +1,114 @@
-"""Values made of two points' windows: conversion to reference O2, and treatment off while producing.
+"""Points made of other points' windows: which windows are due again, and what their inputs were at that tick.
 
-Element-wise on decided windows; a window whose inputs cannot be used has a reason and no value.
+Promises: an output is decided when its inputs of the same window are, and again whenever one of them is revised; what
+it is made of is what was known at that tick. Does not promise what a number means: that is formulas.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import polars as pl
 
-from contracts.civil_time import window_start
-from contracts.reasons import NoJudgement
+from contracts.civil_time import PERIODS as CIVIL_STEP
+from contracts.frames import INSTANT
 
-from .plan import PARENT, Plan
+from .due import decided_at, end_of, home_at, homes
+from .exact import half_even
+from .formulas import TOTAL_EXTRA, finish
+from .plan import Plan
+from .water import FLOW_WEIGHTED, flow_weighted
 from .window_store import WindowStore
 
-O2_GUARD_PCT = 20.0  # from here on (21 - O2) is too small to divide by; project default (validity rule VR09)
-SCALED_MAX = 9.2e18  # |value| in 10^-decimals must fit Int64
+_WINDOW = ("out", "window_at", "tick")
+_DUE = pl.Schema({"out": pl.UInt32, "window_at": INSTANT, "tick": INSTANT, "on_time": pl.Boolean, "window_s": pl.Int64})
 
 
-def derive(plan: Plan, store: WindowStore, period: str, made: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Per kind of derived point of the period: its decisions, not yet numbered, for windows whose inputs changed."""
-    for kind, compute in (("convert_o2", _convert_o2), ("treatment_off", _treatment_off)):
-        wanted = plan.derived_of.get((period, kind))
-        if wanted is None or made.is_empty():
+def derive(
+    plan: Plan, store: WindowStore, period: str, decided: pl.DataFrame, keep: Callable[[pl.DataFrame], pl.DataFrame]
+) -> None:
+    """Decides the points made of this period's windows, shallowest first, since outputs are inputs of what lies deeper.
+
+    decided: this period's decisions so far. keep: numbers what it is given, puts it into the store, returns DECISIONS.
+    """
+    for derived, inputs in plan.derived_by_depth[period]:
+        due = _due(plan, period, decided, inputs)
+        if due.is_empty():
             continue
-        touched = pl.concat(
-            [
-                made.join(wanted, left_on="point", right_on=side, how="inner").select(
-                    "out", "window_at", "window_s", "tick", "on_time"
-                )
-                for side in ("a", "b")
-            ]
-        )
-        if touched.is_empty():
-            continue
-        due = touched.group_by("out", "window_at", "tick").agg(pl.col("window_s").first(), pl.col("on_time").all())
-        parts = plan.levels_of[period].select("part_s", a="point")
-        wanted = wanted.join(parts, on="a", how="left").with_columns(pl.col("part_s").fill_null(60))
-        inputs = _inputs(plan, store, period, made, wanted)
-        a = _as_of(due.join(wanted, on="out"), inputs, "a")
-        both = _as_of(a, inputs, "b")
-        scales = plan.points.select("point", scale=pl.lit(10.0).pow(pl.col("decimals").cast(pl.Float64)))
-        both = (
-            both.join(scales.rename({"point": "a", "scale": "scale_a"}), on="a")
-            .join(scales.rename({"point": "b", "scale": "scale_b"}), on="b")
-            .sort("out", "window_at", "tick")
-        )
-        yield compute(both).rename({"out": "point"})
+        asked = due.join(derived, on="out", how="left")
+        weighted = pl.col("kind") == FLOW_WEIGHTED
+        made = []
+        if not (rows := asked.filter(weighted)).is_empty():
+            made.append(flow_weighted(store, period, rows, inputs))
+        if not (rows := asked.filter(~weighted)).is_empty():
+            made.append(finish(_gathered(plan, store, period, rows, inputs), plan.formulas))
+        decided = pl.concat([decided, keep(pl.concat(made, how="diagonal").sort("point", "window_at", "tick"))])
 
 
-def _inputs(plan: Plan, store: WindowStore, period: str, made: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    """Decided windows of the inputs, each with the ticks it holds for."""
-    numbers = pl.concat([wanted["a"], wanted["b"]]).unique()
-    homes = [(f"{period}!", made["window_at"])]
-    if period in PARENT:
-        parent_at = made.select(window_start(pl.col("window_at"), PARENT[period], plan.zone)).to_series()
-        homes.append((PARENT[period], parent_at))
-    rows = pl.concat([store.of_windows(target, at) for target, at in homes])
-    return rows.filter(pl.col("point").is_in(numbers.implode()) & pl.col("revision").is_not_null()).select(
-        "point", "tick", "until", "sum", "n", "present", "low", "high", "reason", window_at="at"
+def _due(plan: Plan, period: str, decided: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
+    """Every output window of which an input was decided, with the ticks of those decisions."""
+    touched = decided.select("point", "window_at", "tick").join(
+        inputs.select("out", "lag", "point").unique(), on="point", how="inner"
     )
+    if touched.is_empty():
+        return pl.DataFrame(schema=_DUE)
+    its_own = pl.col("tick") == decided_at(period, plan.hold, plan.zone)
+    lagged = (inputs["lag"] != 0).any()
+    if lagged:
+        touched = touched.with_columns(window_at=_later(pl.col("window_at"), pl.col("lag"), period, plan.zone))
+        # of a window that is not over yet the input of no lag is still to come
+        touched = touched.filter(pl.col("tick") >= decided_at(period, plan.hold, plan.zone))
+    seconds = (end_of(period, plan.zone) - pl.col("window_at")).dt.total_seconds()
+    return touched.select(_WINDOW).unique().with_columns(on_time=its_own, window_s=seconds).match_to_schema(_DUE)
 
 
-def _as_of(due: pl.DataFrame, inputs: pl.DataFrame, side: str) -> pl.DataFrame:
-    """Adds the side's window as it stood at the due tick; null columns where it had not been decided."""
-    names = ("sum", "n", "present", "low", "high", "reason")
-    found = (
-        due.select("out", side, "window_at", due_at="tick")
-        .join(inputs, left_on=[side, "window_at"], right_on=["point", "window_at"])
+def _later(at: pl.Expr, steps: pl.Expr, period: str, zone: str) -> pl.Expr:
+    """The window so many windows later (earlier, where negative) in civil time."""
+    every, unit = CIVIL_STEP[period][0], CIVIL_STEP[period][1:]
+    moved = at.dt.convert_time_zone(zone).dt.offset_by(pl.format("{}" + unit, steps * int(every)))
+    return moved.dt.convert_time_zone("UTC").dt.cast_time_unit("us")
+
+
+def _gathered(plan: Plan, store: WindowStore, period: str, due: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
+    """due with, per role r, sum_r n_r present_r over_r ok_r total_r low_r high_r reason_r of its inputs as they stood
+    at the tick; null where none of them had been decided."""
+    wanted = due.select(_WINDOW).join(inputs, on="out", how="inner").with_columns(at=pl.col("window_at"))
+    if (inputs["lag"] != 0).any():
+        wanted = wanted.with_columns(at=_later(pl.col("at"), -pl.col("lag"), period, plan.zone))
+    numbers = inputs["point"].unique()
+    starts = wanted["at"].unique()
+    rows = pl.concat([store.of_windows(home, home_at(starts, home, plan.zone)) for home in homes(period)])
+    rows = rows.filter(pl.col("point").is_in(numbers.implode()) & pl.col("revision").is_not_null())
+    known = (
+        rows.lazy()
+        .select("point", "at", "until", "sum", "n", "present", "over", "low", "high", "reason", known_at="tick")
+        .join(wanted.lazy(), on=["point", "at"], how="inner")
         .filter(
-            (pl.col("tick") <= pl.col("due_at")) & (pl.col("until").is_null() | (pl.col("until") > pl.col("due_at")))
+            (pl.col("known_at") <= pl.col("tick")) & (pl.col("until").is_null() | (pl.col("until") > pl.col("tick")))
         )
-        .select("out", "window_at", *(pl.col(name).alias(f"{name}_{side}") for name in names), tick="due_at")
+        # a decision that is a part of two windows is kept with each
+        .unique([*_WINDOW, "role", "point", "at"])
+        .group_by(_WINDOW)
+        .agg(_columns(sorted(inputs["role"].unique())))
     )
-    return due.join(found, on=["out", "window_at", "tick"], how="left")
+    return due.lazy().join(known, on=_WINDOW, how="left").collect()
 
 
-def _mean(side: str) -> pl.Expr:
-    n = pl.col(f"n_{side}").cast(pl.Float64)
-    return pl.col(f"sum_{side}").cast(pl.Float64) / n / pl.col(f"scale_{side}")
-
-
-def _usable(side: str) -> pl.Expr:
-    return pl.col(f"n_{side}").fill_null(0).gt(0) & pl.col(f"reason_{side}").is_null()
-
-
-def _shape(rows: pl.DataFrame, value: pl.Expr, n: pl.Expr, reason: pl.Expr) -> pl.DataFrame:
-    """value: integer of the out point's decimals; it counts n times, so that sum / n is the value itself."""
-    rows = rows.with_columns(reason=reason)
-    judged = pl.col("reason").is_null()
-    rows = rows.with_columns(value=pl.when(judged).then(value).cast(pl.Int64), n=pl.when(judged).then(n).otherwise(0))
-    return rows.select(
-        "out",
-        "window_at",
-        "window_s",
-        "tick",
-        "on_time",
-        sum=(pl.col("value").fill_null(0).cast(pl.Int128) * pl.col("n").cast(pl.Int128)),
-        n=pl.col("n").cast(pl.UInt32),
-        present=pl.col("present_a").fill_null(0).cast(pl.UInt32),
-        expected=pl.max_horizontal(pl.col("window_s") // pl.col("part_s"), 1).cast(pl.UInt32),
-        low="value",
-        high="value",
-        reason="reason",
-    )
-
-
-def _convert_o2(rows: pl.DataFrame) -> pl.DataFrame:
-    """C = Cm x (21 - O2ref) / (21 - O2m), HJ 75-2017; no judgement where O2 is missing or the quotient diverges."""
-    o2 = _mean("b")
-    converted = _mean("a") * (21.0 - pl.col("p")) / (21.0 - o2)
-    scaled = (converted * pl.col("scale_a")).round(mode="half_to_even")
-    reason = (
-        pl.when(~_usable("a"))
-        .then(pl.col("reason_a").fill_null(pl.lit(NoJudgement.NO_DATA)))
-        .when(~_usable("b"))
-        .then(pl.lit(NoJudgement.O2_MISSING))
-        .when((o2 >= O2_GUARD_PCT) | (scaled.abs() >= SCALED_MAX))
-        .then(pl.lit(NoJudgement.O2_NEAR_21))
-    )
-    return _shape(rows, scaled, pl.col("n_a"), reason)
-
-
-def _treatment_off(rows: pl.DataFrame) -> pl.DataFrame:
-    """1 where production is on and treatment off; a missing or invalid signal of either is not "treatment off"."""
-    off = (_mean("a") >= pl.col("p")) & (_mean("b") < pl.col("q"))
-    reason = pl.when(~(_usable("a") & _usable("b"))).then(pl.lit(NoJudgement.SIGNAL_MISSING))
-    return _shape(rows, off.cast(pl.Int64), pl.lit(1, pl.UInt32), reason)
+def _columns(roles: list[str]) -> list[pl.Expr]:
+    usable = (pl.col("n") > 0) & pl.col("reason").is_null()
+    n = pl.col("n").cast(pl.Int128)
+    mean = half_even(pl.col("sum") * 10**TOTAL_EXTRA, pl.when(n > 0).then(n).otherwise(1))
+    made = []
+    for role in roles:
+        mine = pl.col("role") == role
+        good = mine & usable
+        made += [
+            pl.col("sum").filter(good).sum().alias(f"sum_{role}"),
+            pl.col("n").filter(good).sum().alias(f"n_{role}"),
+            pl.col("present").filter(mine).sum().alias(f"present_{role}"),
+            pl.col("over").filter(mine).sum().alias(f"over_{role}"),
+            good.sum().alias(f"ok_{role}"),
+            mean.filter(good).sum().alias(f"total_{role}"),
+            pl.col("low").filter(good).min().alias(f"low_{role}"),
+            pl.col("high").filter(good).max().alias(f"high_{role}"),
+            pl.col("reason").filter(mine).min().alias(f"reason_{role}"),
+        ]
+    return made

@@ -9,8 +9,10 @@ from contracts.frames import INSTANT, VERDICTS, empty
 from contracts.reasons import NoJudgement, Verdict
 
 from .bindings import THRESHOLD_EXTRA
+from .due import PERIODS
 from .exact import half_even
-from .plan import PERIODS, Plan
+from .plan import Plan
+from .windows import NOT_APPLICABLE
 
 # Verdicts as the rules room passes them on: by binding number, with what episodes need.
 JUDGED = pl.Schema(
@@ -32,14 +34,25 @@ JUDGED = pl.Schema(
 )
 
 _EXTRA = 10**THRESHOLD_EXTRA
-FLAT_LINE_VALUES_MIN = 4  # fewer equal values are no line: one alone never moves; project default
+_I128 = pl.Int128
+# What a window is compared by, as an integer; the mean is divided by n, a number of parts needs no valid value.
+STATISTICS: dict[str, pl.Expr] = {
+    "mean": pl.col("sum"),
+    "sum": pl.col("sum"),
+    "range": pl.col("high").cast(_I128) - pl.col("low").cast(_I128),
+    "high": pl.col("high").cast(_I128),
+    "low": pl.col("low").cast(_I128),
+    "present_n": pl.col("present").cast(_I128),
+    "over_n": pl.col("over").cast(_I128),
+    "invalid_n": pl.col("present").cast(_I128) - pl.col("n").cast(_I128),
+}
+COUNTS = ("present_n", "over_n", "invalid_n")
 
 
 def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
     """JUDGED, one row a (binding, decision)."""
     if decisions.is_empty():
         return pl.DataFrame(schema=JUDGED)
-    i128 = pl.Int128
     holds = (pl.col("from_at").is_null() | (pl.col("from_at") <= pl.col("window_at"))) & (
         pl.col("to_at").is_null() | (pl.col("window_at") < pl.col("to_at"))
     )
@@ -58,23 +71,19 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
         right_on="asked",
         how="inner",
     )
-    n = pl.col("n").cast(i128)
-    numerator = (
-        pl.when(pl.col("statistic") == "mean")
-        .then("sum")
-        .when(pl.col("statistic") == "range")
-        .then(pl.col("high").cast(i128) - pl.col("low").cast(i128))
-        .otherwise(pl.col("present").cast(i128))
-    )
+    n = pl.col("n").cast(_I128)
+    numerator = pl.lit(None, _I128)
+    for name in plan.bindings["statistic"].unique().sort():
+        numerator = pl.when(pl.col("statistic") == name).then(STATISTICS[name]).otherwise(numerator)
     divisor = (
-        pl.when(pl.col("statistic") == "mean").then(pl.max_horizontal(n, pl.lit(1, i128))).otherwise(pl.lit(1, i128))
+        pl.when(pl.col("statistic") == "mean").then(pl.max_horizontal(n, pl.lit(1, _I128))).otherwise(pl.lit(1, _I128))
     )
-    needs_value = pl.col("statistic") != "present_n"
+    needs_value = ~pl.col("statistic").is_in(COUNTS)
     has_limit = pl.col("is_limit_reached").is_not_null()
     no_judgement = (
         pl.when(needs_value & pl.col("reason").is_not_null())
         .then("reason")
-        .when((pl.col("statistic") == "range") & (pl.col("n") < FLAT_LINE_VALUES_MIN))
+        .when(needs_value & (pl.col("n") < pl.col("values_min")))
         .then(pl.lit(NoJudgement.TOO_FEW_VALID))
         .when(~has_limit)
         .then(pl.lit(NoJudgement.NO_LIMIT))
@@ -94,7 +103,7 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
         .with_columns(reported=half_even(pl.col("numerator"), pl.col("divisor")))
         .with_columns(
             compared=pl.when("rounded").then("reported").otherwise("numerator"),
-            compared_n=pl.when("rounded").then(pl.lit(1, i128)).otherwise("divisor"),
+            compared_n=pl.when("rounded").then(pl.lit(1, _I128)).otherwise("divisor"),
             reason=no_judgement,
             standing_zero=pl.col("except_zero") & (pl.col("high") == 0) & (pl.col("low") == 0),
         )
@@ -109,7 +118,9 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
             .then(pl.lit("orange"))
             .when(pl.col("counts") & reached("yellow"))
             .then(pl.lit("yellow")),
-            state=pl.when(~pl.col("judged"))
+            state=pl.when(pl.col("reason").is_in(NOT_APPLICABLE))
+            .then(pl.lit(Verdict.NOT_APPLICABLE))
+            .when(~pl.col("judged"))
             .then(pl.lit(Verdict.NO_JUDGEMENT))
             .when(pl.col("counts") & reached("is_limit_reached"))
             .then(pl.lit(Verdict.EXCEEDANCE))
@@ -156,7 +167,7 @@ def verdicts(plan: Plan, judged: pl.DataFrame) -> pl.DataFrame:
         return empty(VERDICTS)
     # a binding's and a point's number are their rows in the plan's tables
     about = plan.bindings.select("rule", "period", "decimals", "limit_scaled", "limit_id")
-    named = plan.points.select("partition", "station", "factor", "unit")
+    named = plan.points.select("partition", "station", "unit", factor="about")
     return (
         judged.hstack(about.select(pl.all().gather(judged["binding"])))
         .hstack(named.select(pl.all().gather(judged["point"])))

@@ -1,24 +1,36 @@
 """Compilation: a site and its rules become tables joined to frames.
 
-Cost grows with readings, not with readings x rules: a rule exists only as rows of BINDINGS.
+Cost grows with readings, not with readings x rules: a rule exists only as rows of BINDINGS and as points made for it.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 import polars as pl
 
-from contracts.factors import CONVERTED_PREFIX, REJECT_COUNT, STATION_PRESENCE, TREATMENT_OFF
-from contracts.points import O2, point_table
+from contracts.factors import (
+    CONVERTED_PREFIX,
+    FLOW_WEIGHTED_PREFIX,
+    REJECT_COUNT,
+    STATION_PRESENCE,
+    TREATMENT_OFF,
+    WASTE_WATER_FLOW,
+)
+from contracts.points import O2
 from contracts.site import Site
 
-from .bindings import BINDINGS, RuleProblem, bind
+from .base import RuleProblem
+from .bindings import BINDINGS, frame_of
+from .due import PARENTS, PERIODS
+from .formulas import Formula
+from .ground import DERIVED, INPUTS, Ground
+from .kinds import BINDERS
 from .spec import Rule
 from .validity import completeness, marks
-
-PERIODS = ("instant", "minute", "hour", "day", "year")  # ascending: a window's parts come from one before it
-PARENT = {"minute": "hour", "hour": "day", "day": "year"}
+from .water import DISCHARGING_M3_H, FLOW_WEIGHTED, NOT_WEIGHTED
 
 LEVELS = pl.Schema(
     {
@@ -28,30 +40,23 @@ LEVELS = pl.Schema(
         "need": pl.Int64,  # judged with at least need/of of the expected parts valid
         "of": pl.Int64,
         "grid": pl.Boolean,  # decided for every window, data or none
-        "from_samples": pl.Boolean,  # parts are readings, not windows of the period below
+        "below": pl.String,  # what its parts are: windows of this period, or null: readings
+        "pools": pl.Boolean,  # sums and counts of its parts are added up; else every part is one value, its mean
     }
 )
 
-DERIVED = pl.Schema(
-    {
-        "out": pl.UInt32,
-        "a": pl.UInt32,
-        "b": pl.UInt32,
-        "period": pl.String,
-        "kind": pl.String,  # "convert_o2": a is the measured value, b the O2; "treatment_off": production, treatment
-        "p": pl.Float64,  # convert_o2: reference O2, %; treatment_off: production is on from so many kW
-        "q": pl.Float64,  # treatment_off: treatment is on from so many kW
-    }
-)
+_OWN_S = {"instant": 1, "minute": 60, "five_minute": 300, "hour": 3600, "day": 86400}
 
 
 @dataclass(frozen=True)
 class Plan:
     site: Site
-    points: pl.DataFrame  # contracts.points.POINTS
+    points: pl.DataFrame  # contracts.points.POINTS; a point's number is its row
     marks: pl.DataFrame
     levels: pl.DataFrame
-    derived: pl.DataFrame
+    derived: pl.DataFrame  # ground.DERIVED
+    inputs: pl.DataFrame  # ground.INPUTS
+    formulas: Mapping[str, Formula]
     bindings: pl.DataFrame  # bindings.BINDINGS
     hold: dict[str, timedelta]
     lateness: timedelta
@@ -61,11 +66,6 @@ class Plan:
     def levels_of(self) -> dict[str, pl.DataFrame]:
         """LEVELS by period."""
         return {period: self.levels.filter(pl.col("period") == period).drop("period") for period in PERIODS}
-
-    @cached_property
-    def measured(self) -> pl.DataFrame:
-        """Points a device speaks for."""
-        return self.points.filter(pl.col("kind").is_not_null()).select("point")
 
     @cached_property
     def is_measured(self) -> pl.Series:
@@ -86,19 +86,18 @@ class Plan:
         }
 
     @cached_property
-    def derived_of(self) -> dict[tuple[str, str], pl.DataFrame]:
-        """DERIVED by period and kind; what is not there is empty."""
-        return self.derived.partition_by("period", "kind", as_dict=True)  # type: ignore[return-value]
-
-    @cached_property
     def has_samples(self) -> dict[str, pl.Series]:
         """By period, by point number: whether the point's readings are parts of the period's windows."""
-        return {period: self._is_in(rows.filter("from_samples")) for period, rows in self.levels_of.items()}
+        return {period: self._is_in(rows.filter(pl.col("below").is_null())) for period, rows in self.levels_of.items()}
 
     @cached_property
-    def has_parts(self) -> dict[str, pl.Series]:
-        """By period, by point number: whether the point's smaller windows are parts of the period's windows."""
-        return {period: self._is_in(rows.filter(~pl.col("from_samples"))) for period, rows in self.levels_of.items()}
+    def has_parts(self) -> dict[tuple[str, str], pl.Series]:
+        """By (period, longer one), by point number: whether the point's windows of the one are parts of the other's."""
+        return {
+            (period, parent): self._is_in(self.levels_of[parent].filter(pl.col("below") == period))
+            for period, parents in PARENTS.items()
+            for parent in parents
+        }
 
     def _is_in(self, rows: pl.DataFrame) -> pl.Series:
         return self.points["point"].is_in(rows["point"].implode())
@@ -112,26 +111,91 @@ class Plan:
             for period, rows in self.levels_of.items()
         }
 
+    def pools(self, period: str) -> pl.Expr:
+        """Of a point: whether its windows of the period pool their parts."""
+        pooled = self.levels_of[period].select("point", "pools")
+        if pooled["pools"].n_unique() < 2:
+            return pl.lit(bool(pooled["pools"].any()))
+        return pl.col("point").is_in(pooled.filter("pools")["point"].implode())
+
+    @cached_property
+    def derived_by_depth(self) -> dict[str, list[tuple[pl.DataFrame, pl.DataFrame]]]:
+        """By period, shallowest first: (derived points with what their formulas need, their inputs)."""
+        return {period: _by_depth(self, period) for period in PERIODS}
+
+
+def _by_depth(plan: Plan, period: str) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+    derived = plan.derived.filter(pl.col("period") == period).drop("period")
+    inputs = plan.inputs.filter(pl.col("period") == period).drop("period")
+    made_of: dict[int, list[int]] = {}
+    for out, point in inputs.select("out", "point").iter_rows():
+        made_of.setdefault(out, []).append(point)
+    depth: dict[int, int] = {}
+
+    def depth_of(out: int) -> int:
+        if out not in depth:
+            depth[out] = 0  # an input of itself, some windows ago, is no deeper
+            depth[out] = 1 + max((depth_of(point) for point in made_of[out] if point in made_of), default=-1)
+        return depth[out]
+
+    depths = pl.DataFrame(
+        {"out": list(made_of), "depth": [depth_of(out) for out in made_of]}, {"out": pl.UInt32, "depth": pl.Int64}
+    )
+    scales = plan.points.select("point", scale=pl.lit(10.0).pow(pl.col("decimals").cast(pl.Float64)))
+    roles = (
+        inputs.join(scales, on="point")
+        .group_by("out", "role")
+        .agg(pl.col("scale").first(), of=pl.len())
+        .pivot("role", index="out", values=["scale", "of"])
+    )
+    wide = (
+        derived.join(scales, left_on="out", right_on="point", maintain_order="left")
+        .join(roles, on="out", how="left", maintain_order="left")
+        .with_columns(part_s=_part_s(plan, derived["out"], made_of, period), a=_first_inputs(derived["out"], made_of))
+        .join(plan.levels_of[period].select("need", "of", a="point"), on="a", how="left", maintain_order="left")
+        .join(depths, on="out", maintain_order="left")
+    )
+    return [
+        (
+            wide.filter(pl.col("depth") == n).drop("depth"),
+            inputs.join(depths.filter(pl.col("depth") == n), on="out", how="semi", maintain_order="left"),
+        )
+        for n in sorted(set(depth.values()))
+    ]
+
+
+def _first_inputs(outs: pl.Series, made_of: dict[int, list[int]]) -> pl.Series:
+    return pl.Series([made_of[out][0] for out in outs], dtype=pl.UInt32)
+
+
+def _part_s(plan: Plan, outs: pl.Series, made_of: dict[int, list[int]], period: str) -> pl.Series:
+    """Length of what an output's windows are counted in: that of its first input's parts."""
+    of = dict(plan.levels_of[period].select("point", "part_s").iter_rows())
+
+    def part_s(point: int) -> int:
+        return of[point] if point in of else part_s(made_of[point][0]) if point in made_of else _OWN_S[period]
+
+    return pl.Series([part_s(out) for out in outs], dtype=pl.Int64)
+
 
 def compile_plan(site: Site, rules: list[Rule]) -> Plan:
     """A rule is bound to the points it selects that have its window. Raises RuleProblem for two rules of one id."""
-    points = point_table(site)
-    number = {(station, factor): n for n, station, factor in points.select("point", "station", "factor").iter_rows()}
-    bindings = bind(site, rules, points)
-    asked_by_minute = set(bindings.filter(pl.col("period") == "minute")["point"])
-    derived = _derived(site, number, asked_by_minute)
-    by_minute = asked_by_minute | set(
-        derived.filter(pl.col("period") == "minute").select(pl.concat_list("a", "b").explode()).to_series()
-    )
-    instants = set(bindings.filter(pl.col("period") == "instant")["point"])
+    ground = Ground(site)
+    _meaning(ground)
+    bound = [(rule, BINDERS[type(rule)](rule, ground)) for rule in rules]
+    bindings = frame_of(bound)
+    _minutes_of_converted(ground, bindings)
+    derived, inputs = pl.DataFrame(ground.derived, schema=DERIVED), pl.DataFrame(ground.inputs, schema=INPUTS)
+    levels = _levels(ground, bindings)
     hold = site.file.hold_s
-    levels = _levels(site, points, derived, by_minute, instants)
     return Plan(
         site=site,
-        points=points,
+        points=ground.point_frame(),
         marks=marks(),
         levels=levels,
         derived=derived,
+        inputs=inputs,
+        formulas=ground.formulas,
         bindings=_with_window(bindings, levels, derived),
         hold={period: timedelta(seconds=getattr(hold, period)) for period in PERIODS},
         lateness=site.file.lateness,
@@ -154,47 +218,91 @@ def _with_window(bindings: pl.DataFrame, levels: pl.DataFrame, derived: pl.DataF
     return bound.drop("binding").with_row_index("binding").match_to_schema(BINDINGS)
 
 
-def _derived(site: Site, number: dict[tuple[str, str], int], asked_by_minute: set[int]) -> pl.DataFrame:
-    """DERIVED. A point converted by the hour is converted by the minute as well where a rule asks for its minutes."""
-    rows: list[dict[str, object]] = []
+def _meaning(ground: Ground) -> None:
+    """What the registry's own made points are made of, whatever the rules."""
+    site = ground.site
     for point in site.points:
-        if point.ref_o2_pct is None:
-            continue
-        out = number[point.station, CONVERTED_PREFIX + point.factor]
-        base = "hour" if point.convert == "mean_then_convert" else "minute"
-        for period in dict.fromkeys([base, *(["minute"] if out in asked_by_minute else [])]):
-            rows.append(
-                {
-                    "out": out,
-                    "a": number[point.station, point.factor],
-                    "b": number[point.station, O2],
-                    "period": period,
-                    "kind": "convert_o2",
-                    "p": point.ref_o2_pct,
-                }
-            )
+        if point.ref_o2_pct is not None:
+            period = "hour" if point.convert == "mean_then_convert" else "minute"
+            _convert(ground, point.station, point.factor, period, point.ref_o2_pct)
+    _weigh_by_flow(ground)
     for pair in site.pairs:
-        rows.append(
+        ground.feed(
+            ground.number[pair.treatment_station, f"{TREATMENT_OFF}:{pair.pair}"],
+            "treatment_off",
+            "minute",
             {
-                "out": number[pair.treatment_station, f"{TREATMENT_OFF}:{pair.pair}"],
-                "a": number[pair.production_station, pair.production_factor],
-                "b": number[pair.treatment_station, pair.treatment_factor],
-                "period": "minute",
-                "kind": "treatment_off",
-                "p": pair.production_on_kw,
-                "q": pair.treatment_on_kw,
-            }
+                "a": [ground.number[pair.production_station, pair.production_factor]],
+                "b": [ground.number[pair.treatment_station, pair.treatment_factor]],
+            },
+            p=pair.production_on_kw,
+            q=pair.treatment_on_kw,
         )
-    return pl.DataFrame(rows, schema=DERIVED)
 
 
-def _levels(
-    site: Site, points: pl.DataFrame, derived: pl.DataFrame, by_minute: set[int], instants: set[int]
-) -> pl.DataFrame:
-    complete = completeness(site)
-    base = dict(derived.sort("period", descending=True).select("out", "period").iter_rows())  # hour, where there is one
+def _weigh_by_flow(ground: Ground) -> None:
+    """Waste water's daily means, where the station measures its flow."""
+    for point in ground.registered:
+        station, factor = point["station"], point["factor"]
+        flow = ground.find(station, WASTE_WATER_FLOW)
+        if point["medium"] != "waste_water" or flow is None or factor[:1] != "w" or factor in NOT_WEIGHTED:
+            continue
+        ground.make(
+            station,
+            FLOW_WEIGHTED_PREFIX + factor,
+            FLOW_WEIGHTED,
+            "day",
+            {"a": [point["point"]], "b": [flow]},
+            about=factor,
+            unit=point["unit"],
+            decimals=point["decimals"],
+            like=point,
+            q=DISCHARGING_M3_H,
+            published=True,
+        )
+
+
+def _convert(ground: Ground, station: str, factor: str, period: str, ref_o2_pct: float) -> None:
+    inputs = {"a": [ground.number[station, factor]], "b": [ground.number[station, O2]]}
+    ground.feed(ground.number[station, CONVERTED_PREFIX + factor], "convert_o2", period, inputs, p=ref_o2_pct)
+
+
+def _minutes_of_converted(ground: Ground, bindings: pl.DataFrame) -> None:
+    """A point converted by the hour is converted by the minute as well where its minutes are asked for."""
+    asked = _asked(ground, bindings)["minute"]
+    for point in ground.site.points:
+        if point.ref_o2_pct is None or point.convert != "mean_then_convert":
+            continue
+        if ground.number[point.station, CONVERTED_PREFIX + point.factor] in asked:
+            _convert(ground, point.station, point.factor, "minute", point.ref_o2_pct)
+
+
+def _asked(ground: Ground, bindings: pl.DataFrame) -> dict[str, set[int]]:
+    """By period the points somebody asks for: a rule, or a point made of them. Five minutes are made of minutes."""
+    asked: dict[str, set[int]] = {period: set() for period in PERIODS}
+    for point, period in bindings.select("point", "period").iter_rows():
+        asked[period].add(point)
+    for row in ground.inputs:
+        asked[row["period"]].add(row["point"])
+    asked["minute"] |= asked["five_minute"]
+    return asked
+
+
+def _levels(ground: Ground, bindings: pl.DataFrame) -> pl.DataFrame:
+    complete, asked = completeness(ground.site), _asked(ground, bindings)
+    rank = {period: n for n, period in enumerate(PERIODS)}
+    base: dict[int, str] = {}  # of a made point its longest own windows: longer ones are made of those
+    for row in ground.derived:
+        if row["out"] not in base or rank[row["period"]] > rank[base[row["out"]]]:
+            base[row["out"]] = row["period"]
+    cycle_s = {row["point"]: row["interval_s"] for row in ground.registered}
+    slow = {  # of what a slow analyser gives by the day the year counts its cycles
+        row["out"]: cycle_s[row["point"]]
+        for row in ground.inputs
+        if row["period"] == "day" and row["role"] == "a" and cycle_s.get(row["point"], 0) > 3600
+    }
     rows = []
-    for point in points.iter_rows(named=True):
+    for point in ground.rows:
         n, interval_s = point["point"], point["interval_s"]
 
         def add(
@@ -202,47 +310,71 @@ def _levels(
             part_s: int,
             *,
             grid: bool = True,
-            from_samples: bool = False,
-            n: int = n,
-            medium: str = point["medium"],
+            below: str | None = None,
+            pools: bool = False,
+            point: dict[str, Any] = point,
         ) -> None:
-            rule = complete.get((medium, period))
+            rule = complete.get((point["medium"], period))
+            need, of = ground.complete.get(point["point"], (rule.need, rule.of) if rule else (1, 1))
             rows.append(
                 {
-                    "point": n,
+                    "point": point["point"],
                     "period": period,
                     "part_s": part_s,
-                    "need": rule.need if rule else 1,
-                    "of": rule.of if rule else 1,
+                    "need": need,
+                    "of": of,
                     "grid": grid,
-                    "from_samples": from_samples,
+                    "below": below,
+                    "pools": pools or period == "year",
                 }
             )
 
-        if n in instants:
-            add("instant", 1, grid=False, from_samples=True)
         if point["factor"] in (STATION_PRESENCE, REJECT_COUNT):
-            if n in by_minute:
-                add("minute", 60, from_samples=True)
-        elif point["factor"].startswith(TREATMENT_OFF):
+            if n in asked["minute"]:
+                add("minute", 60)
             continue
-        elif n in base:
-            if base[n] == "minute":  # convert then mean
-                add("hour", 60)
-            add("day", 3600)
-            add("year", 3600)
+        if n in base:
+            # what has a name of its own in the registry is shown in every window
+            wanted = (
+                ("hour", "day", "month", "year") if not point["factor"].startswith("$") else ground.above.get(n, ())
+            )
+            asked_for = [period for period in PERIODS if n in asked[period]]
+            for period, below in _chain(base[n], (*wanted, *asked_for)):
+                # a share is one of hours, not of days
+                pools = period == "month" and point["factor"].startswith("$")
+                part_s = slow.get(n, 3600) if period == "year" or pools else _OWN_S[below]
+                add(period, part_s, below=below, pools=pools)
+            continue
+        if n in asked["instant"]:
+            add("instant", 1, grid=False)
+        # a minute mean of one value a minute is that value: the window is made only where somebody asks for it
+        whole_minutes = interval_s == 60 and point["period_s"] == 60 and n not in asked["minute"]
+        if interval_s <= 60 and not whole_minutes:
+            add("minute", interval_s, grid=n in asked["minute"])
+            if n in asked["five_minute"]:
+                add("five_minute", 60, below="minute")
+            add("hour", 60, below="minute")
+        elif interval_s <= 3600:
+            add("hour", interval_s)
+        if interval_s <= 3600:
+            add("day", 3600, below="hour")
         else:
-            # a minute mean of one value a minute is that value: the window is made only where somebody asks for it
-            whole_minutes = interval_s == 60 and point["period_s"] == 60 and n not in by_minute
-            if interval_s <= 60 and not whole_minutes:
-                add("minute", interval_s, grid=n in by_minute, from_samples=True)
-                add("hour", 60)
-            elif interval_s <= 3600:
-                add("hour", interval_s, from_samples=True)
-            if interval_s <= 3600:
-                add("day", 3600)
-                add("year", 3600)
-            else:
-                add("day", interval_s, from_samples=True)
-                add("year", interval_s)
+            add("day", interval_s)
+        add("month", 86400, below="day")
+        add("year", 3600 if interval_s <= 3600 else interval_s, below="day")
     return pl.DataFrame(rows, schema=LEVELS)
+
+
+def _chain(base: str, wanted: Iterable[str]) -> list[tuple[str, str]]:
+    """The periods longer than `base` that are wanted or lie between, each with the one it is made of; ascending."""
+    below = {"five_minute": "minute", "hour": "minute", "day": "hour", "month": "day", "year": "day"}
+    if base == "five_minute":
+        below["day"] = base
+    found: dict[str, str] = {}
+    for period in wanted:
+        steps = [period]
+        while steps[-1] != base and steps[-1] in below:
+            steps.append(below[steps[-1]])
+        if steps[-1] == base:
+            found |= {step: below[step] for step in steps[:-1]}
+    return [(period, found[period]) for period in PERIODS if period in found]

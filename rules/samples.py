@@ -17,6 +17,7 @@ SAMPLES = pl.Schema(
         "tick": INSTANT,  # first tick that may use it
         "value": pl.Int64,  # in 10^-decimals of the point's unit
         "valid": pl.Boolean,
+        "over": pl.Boolean,  # not valid for being over the instrument's range: it may be anything but low
         "device_revision": pl.Int32,
         "received_at": INSTANT,
         "message": pl.Binary,
@@ -31,20 +32,23 @@ def samples_of(readings: pl.DataFrame, rejects: pl.DataFrame, plan: Plan) -> pl.
     scale = plan.scale.gather(fed["point"])
     low, high = (plan.points[name].gather(fed["point"]) for name in ("range_min", "range_max"))
     # no mark at all counts as valid (Notice 2022-21: unmarked data are valid); an unknown mark does not
-    valid = pl.lit(True)
+    valid, over = pl.lit(True), pl.lit(False)
     if fed["mark"].null_count() < fed.height:
         fed = fed.join(plan.marks, on="mark", how="left", maintain_order="left")
         valid = pl.col("mark").is_null() | pl.col("mark_valid").fill_null(False)
+        over = pl.col("mark_over").fill_null(False)
     if low.null_count() < low.len():
         valid &= ~(pl.col("value") < low).fill_null(False)
     if high.null_count() < high.len():
-        valid &= ~(pl.col("value") > high).fill_null(False)
+        too_high = (pl.col("value") > high).fill_null(False)
+        valid, over = valid & ~too_high, over | too_high
     measured = fed.select(
         "point",
         at="event_at",
         tick="known_at",
         value=(pl.col("value") * scale).round(mode="half_to_even").cast(pl.Int64),
         valid=valid,
+        over=over,
         device_revision="device_revision",
         received_at="received_at",
         message="message",
@@ -78,6 +82,7 @@ def _own(rows: pl.DataFrame, factor: str, plan: Plan) -> pl.DataFrame:
         "tick",
         value=pl.lit(1, pl.Int64),
         valid=pl.lit(True),
+        over=pl.lit(False),
         device_revision=pl.lit(0, pl.Int32),
         received_at=pl.col("tick"),
         message=pl.lit(b"", pl.Binary),

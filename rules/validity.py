@@ -37,9 +37,13 @@ def completeness(site: Site) -> dict[tuple[str, str], Completeness]:
 
 
 def marks() -> pl.DataFrame:
-    """mark, valid: data marks by edition (HJ 212-2017 Table 8, HJ/T 212-2005). A mark not listed is not valid."""
+    """mark, valid, over range: by edition (HJ 212-2017 Table 8, HJ/T 212-2005). A mark not listed is not valid."""
     rows = _table("marks.csv")
     return pl.DataFrame(
-        {"mark": [row["mark"] for row in rows], "mark_valid": [row["valid"] == "yes" for row in rows]},
-        schema={"mark": pl.String, "mark_valid": pl.Boolean},
+        {
+            "mark": [row["mark"] for row in rows],
+            "mark_valid": [row["valid"] == "yes" for row in rows],
+            "mark_over": [row["over_range"] == "yes" for row in rows],
+        },
+        schema={"mark": pl.String, "mark_valid": pl.Boolean, "mark_over": pl.Boolean},
     ).unique("mark", keep="first", maintain_order=True)

@@ -22,6 +22,8 @@ ROWS = pl.Schema(
         "sum": pl.Int128,
         "n": pl.UInt32,
         "present": pl.UInt32,
+        "over": pl.UInt32,  # over the instrument's range, or made of parts that are
+        "expected": pl.UInt32,  # windows only
         "low": pl.Int64,
         "high": pl.Int64,
         "device_revision": pl.Int32,  # readings only
@@ -30,7 +32,8 @@ ROWS = pl.Schema(
     }
 )
 
-_BUCKET_US = {"instant": 3_600_000_000, "minute": 3_600_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
+_HOUR_US = 3_600_000_000
+_BUCKET_US = {"instant": _HOUR_US, "minute": _HOUR_US, "five_minute": _HOUR_US, "hour": _HOUR_US, "day": 24 * _HOUR_US}
 _BUCKET_YEAR_US = 366 * 86_400_000_000
 CHUNKS_MAX = 16  # of a bucket, before it is looked at whether to make it one again
 COMPACT_SHARE = 0.2

@@ -11,15 +11,17 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from contracts.civil_time import PERIODS as CIVIL_STEP
-from contracts.civil_time import next_boundary, window_end, window_start
+from contracts.civil_time import next_boundary, window_start
 from contracts.frames import INSTANT
 from contracts.reasons import NoJudgement
 
+from . import due
 from .derived import derive
+from .due import PARENTS, PERIODS, end_of, home_at, homes
 from .exact import half_even
-from .plan import PARENT, PERIODS, Plan
+from .plan import Plan
 from .samples import SAMPLES
-from .ticks import TICK, ceil_tick
+from .ticks import TICK
 from .window_store import ROWS, WindowStore, still_held
 
 # One row a decision made in this span.
@@ -35,7 +37,8 @@ DECISIONS = pl.Schema(
         "sum": pl.Int128,
         "n": pl.UInt32,
         "present": pl.UInt32,
-        "expected": pl.UInt32,
+        "expected": pl.UInt32,  # without the parts that do not apply
+        "over": pl.UInt32,  # parts that are over the instrument's range
         "low": pl.Int64,
         "high": pl.Int64,
         "reason": pl.String,
@@ -45,11 +48,18 @@ DECISIONS = pl.Schema(
 _LONGEST = {
     "instant": timedelta(0),
     "minute": timedelta(minutes=1),
+    "five_minute": timedelta(minutes=5),
     "hour": timedelta(hours=1),
     "day": timedelta(hours=26),
+    "month": timedelta(days=32),
     "year": timedelta(days=367),
 }
-_CONTENT = ("sum", "n", "present", "low", "high", "reason")
+_CONTENT = ("sum", "n", "present", "over", "expected", "low", "high", "reason")
+
+
+# what a part says that is over range, and what a part says that does not count towards what is expected
+OVER_RANGE = str(NoJudgement.OVER_RANGE)
+NOT_APPLICABLE = [str(NoJudgement.NOT_APPLICABLE), str(NoJudgement.NO_DISCHARGE)]
 
 
 @dataclass
@@ -90,14 +100,9 @@ def _us(at: datetime) -> int:
     return round(at.timestamp() * 1_000_000)
 
 
-def _end(period: str, zone: str) -> pl.Expr:
-    start = pl.col("window_at")
-    return start if period == "instant" else window_end(start, period, zone)
-
-
 def decided_at(period: str, plan: Plan) -> pl.Expr:
     """The first tick not before the window's end + hold."""
-    return ceil_tick(_end(period, plan.zone) + pl.duration(microseconds=plan.hold[period] // timedelta(microseconds=1)))
+    return due.decided_at(period, plan.hold, plan.zone)
 
 
 def advance(
@@ -118,10 +123,14 @@ def advance(
         made = _decide(plan, state, period, arrived[period], from_tick, to, grid_to)
         _pass_on(plan, state, period, made, arrived)
         decisions.append(made)
-        for out in derive(plan, state.store, period, made):
-            numbered = _number(plan, state, period, out)
+
+        def keep(derived: pl.DataFrame, period: str = period) -> pl.DataFrame:
+            numbered = _number(plan, state, period, derived)
             _pass_on(plan, state, period, numbered, arrived)
             decisions.append(numbered)
+            return numbered
+
+        derive(plan, state.store, period, made, keep)
     _forget(plan, state, to)
     state.tick = to
     return Advance(pl.concat(decisions).match_to_schema(DECISIONS), **counts)
@@ -208,6 +217,7 @@ def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.Data
         sum=pl.when("valid").then("value").otherwise(0).cast(pl.Int128),
         n=pl.col("valid").cast(pl.UInt32),
         present=pl.lit(1, pl.UInt32),
+        over=pl.col("over").cast(pl.UInt32),
         low="value",
         high="value",
         until=pl.lit(None, INSTANT),
@@ -224,7 +234,7 @@ def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.Data
     alone = _as_rows(rows.filter(~contested))
     rows = rows.filter(contested).drop("until").with_columns(is_new=pl.lit(True))
     claims = _of_devices(rows, plan)
-    old = known.select(*key, "window_at", "tick", "device_revision", "sum", "n", "present", "low", "high")
+    old = known.select(*key, "window_at", "tick", "device_revision", "sum", "n", "present", "over", "low", "high")
     both = pl.concat([old.with_columns(is_new=pl.lit(False)), rows], how="diagonal")
     both = both.sort(*key, "is_new", "tick", "device_revision", "received_at", "message", "sum", "n", nulls_last=False)
     both = both.filter(pl.col("device_revision") >= pl.col("device_revision").cum_max().over(key))
@@ -243,22 +253,26 @@ def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.Data
 
 
 def _as_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    rows = rows.with_columns(revision=pl.lit(None, pl.UInt32), reason=pl.lit(None, pl.String))
+    rows = rows.with_columns(
+        revision=pl.lit(None, pl.UInt32), reason=pl.lit(None, pl.String), expected=pl.lit(None, pl.UInt32)
+    )
     return rows.select(*ROWS.names(), "decided")
 
 
-def _parts(target: str) -> list[pl.Expr]:
-    """What a row gives its window: a reading its value, a judged window its mean, a day its hours to the year."""
+def _parts(pools: pl.Expr) -> list[pl.Expr]:
+    """What a row gives its window: a reading its value, a judged window its mean, or all its parts where that pools."""
     is_reading = pl.col("revision").is_null()
     judged = pl.col("reason").is_null() & (pl.col("n") > 0)
-    if target == "year":
-        return [pl.col("sum").alias("s"), pl.col("n").alias("k"), pl.col("present").alias("p")]
+    over = pl.when(is_reading).then("over").otherwise((pl.col("reason") == OVER_RANGE).fill_null(False).cast(pl.UInt32))
+    skipped = pl.col("reason").is_in(NOT_APPLICABLE).fill_null(False).cast(pl.UInt32)
     n = pl.col("n").cast(pl.Int128)
     mean = half_even(pl.col("sum"), pl.when(n > 0).then(n).otherwise(1))
     return [
-        pl.when(is_reading).then("sum").when(judged).then(mean).otherwise(0).cast(pl.Int128).alias("s"),
-        pl.when(is_reading).then("n").otherwise(judged.cast(pl.UInt32)).alias("k"),
-        pl.when(is_reading).then("present").otherwise((pl.col("present") > 0).cast(pl.UInt32)).alias("p"),
+        pl.when(is_reading | pools).then("sum").when(judged).then(mean).otherwise(0).cast(pl.Int128).alias("s"),
+        pl.when(is_reading | pools).then("n").otherwise(judged.cast(pl.UInt32)).alias("k"),
+        pl.when(is_reading | pools).then("present").otherwise((pl.col("present") > 0).cast(pl.UInt32)).alias("p"),
+        over.alias("o"),
+        skipped.alias("x"),
     ]
 
 
@@ -266,6 +280,8 @@ _SUMMED = (
     pl.col("s").sum().alias("sum"),
     pl.col("k").sum().cast(pl.UInt32).alias("n"),
     pl.col("p").sum().cast(pl.UInt32).alias("present"),
+    pl.col("o").sum().cast(pl.UInt32).alias("over"),
+    pl.col("x").sum().cast(pl.UInt32).alias("skipped"),
     pl.col("low").filter(pl.col("k") > 0).min().alias("low"),
     pl.col("high").filter(pl.col("k") > 0).max().alias("high"),
 )
@@ -275,6 +291,8 @@ _ALONE = (
     pl.col("s").alias("sum"),
     pl.col("k").alias("n"),
     pl.col("p").alias("present"),
+    pl.col("o").alias("over"),
+    pl.col("x").alias("skipped"),
     pl.when(pl.col("k") > 0).then("low").alias("low"),
     pl.when(pl.col("k") > 0).then("high").alias("high"),
 )
@@ -307,7 +325,7 @@ def _decide(
         .with_columns(decided=decided_at(period, plan))
         .filter(due & (pl.col("tick") <= pl.col("decided")))
         .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("decided")))
-        .with_columns(_parts(period))
+        .with_columns(_parts(plan.pools(period)))
     )
     if period == "instant":  # a window of one reading is that reading
         on_time = parts.select(*window, *_ALONE, tick="decided").collect()
@@ -326,7 +344,7 @@ def _decide(
                 .join(again, on=window)
                 .filter(pl.col("from_tick") <= pl.col("tick"))
                 .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("tick")))
-                .with_columns(_parts(period))
+                .with_columns(_parts(plan.pools(period)))
                 .group_by(*window, "tick")
                 .agg(_SUMMED)
                 .select(on_time.columns)
@@ -378,23 +396,33 @@ def _grid(
 
 
 def _with_reason(made: pl.DataFrame, levels: pl.DataFrame, period: str, plan: Plan) -> pl.DataFrame:
-    seconds = (_end(period, plan.zone) - pl.col("window_at")).dt.total_seconds()
-    expected = seconds // pl.col("part_s")
+    seconds = (end_of(period, plan.zone) - pl.col("window_at")).dt.total_seconds()
+    applies = pl.max_horizontal(seconds // pl.col("part_s") - pl.col("skipped").cast(pl.Int64), 0)
+
+    def enough(n: pl.Expr) -> pl.Expr:
+        return n.cast(pl.Int64) * pl.col("of") >= pl.col("need") * pl.col("expected").cast(pl.Int64)
+
     return (
-        made.join(levels.drop("grid", "from_samples"), on="point", how="left")
+        made.join(levels.drop("grid", "below", "pools"), on="point", how="left")
+        .with_columns(pl.col("sum").fill_null(0), pl.col("n", "present", "over", "skipped").fill_null(0))
         .with_columns(
-            pl.col("sum").fill_null(0),
-            pl.col("n", "present").fill_null(0),
             window_s=seconds,
-            expected=pl.max_horizontal(expected, 1).cast(pl.UInt32),
+            expected=pl.when(pl.col("skipped") > 0).then(applies).otherwise(pl.max_horizontal(applies, 1)),
         )
+        .with_columns(pl.col("expected").cast(pl.UInt32))
         .with_columns(
-            reason=pl.when(pl.col("present") == 0)
-            .then(pl.lit(NoJudgement.NO_DATA))
+            reason=pl.when((pl.col("skipped") > 0) & (pl.col("present") <= pl.col("skipped")) & (pl.col("n") == 0))
+            .then(pl.lit(str(NoJudgement.NOT_APPLICABLE)))
+            .when(pl.col("present") == 0)
+            .then(pl.lit(str(NoJudgement.NO_DATA)))
+            .when(
+                (pl.col("over") > 0) & ~((pl.col("n") > 0) & enough(pl.col("n"))) & enough(pl.col("n") + pl.col("over"))
+            )
+            .then(pl.lit(str(NoJudgement.OVER_RANGE)))
             .when(pl.col("n") == 0)
-            .then(pl.lit(NoJudgement.ALL_MARKED))
-            .when(pl.col("n").cast(pl.Int64) * pl.col("of") < pl.col("need") * pl.col("expected").cast(pl.Int64))
-            .then(pl.lit(NoJudgement.TOO_FEW_VALID))
+            .then(pl.lit(str(NoJudgement.ALL_MARKED)))
+            .when(~enough(pl.col("n")))
+            .then(pl.lit(str(NoJudgement.TOO_FEW_VALID)))
         )
     )
 
@@ -408,18 +436,13 @@ def _number(plan: Plan, state: WindowState, period: str, made: pl.DataFrame) -> 
     made = made.select(columns).with_columns(period=pl.lit(period))
     if made["on_time"].all():  # on its own tick a window has no earlier decision
         return made.with_columns(revision=pl.lit(1, pl.UInt32)).select(DECISIONS.names())
-    held = pl.concat(
-        [
-            state.store.of_windows(
-                target, made["window_at"] if target.endswith("!") else _parent_at(plan, target, made)
-            )
-            for target in _homes(period)
-        ]
-    )
+    at = made["window_at"]
+    held = pl.concat([state.store.of_windows(home, home_at(at, home, plan.zone)) for home in homes(period)])
     before = (
         held.filter(pl.col("until").is_null() & pl.col("revision").is_not_null())
         .select("point", "tick", "revision", *_CONTENT, window_at="at")
         .join(made.select(window).unique(), on=window, how="semi")
+        .unique(window)  # what is a part of two windows is kept with each
     )
     both = pl.concat([before, made], how="diagonal").sort(*window, "tick")
     changed = pl.any_horizontal(
@@ -429,15 +452,6 @@ def _number(plan: Plan, state: WindowState, period: str, made: pl.DataFrame) -> 
     base = pl.col("revision").first().over(window).fill_null(0)
     numbered = both.with_columns(revision=(base + pl.col("changed").cum_sum().over(window)).cast(pl.UInt32))
     return numbered.filter("changed").select(DECISIONS.names())
-
-
-def _homes(period: str) -> list[str]:
-    """Where decisions of a period are kept: with the windows they are parts of, or on their own."""
-    return [f"{period}!", *([PARENT[period]] if period in PARENT else [])]
-
-
-def _parent_at(plan: Plan, target: str, made: pl.DataFrame) -> pl.Series:
-    return made.select(window_start(pl.col("window_at"), target, plan.zone)).to_series()
 
 
 def _pass_on(
@@ -452,15 +466,14 @@ def _pass_on(
     if not first:
         made, until = made.sort(*window, "tick"), pl.col("tick").shift(-1).over(window)
     rows = made.with_columns(until=until, at="window_at", device_revision=pl.lit(0, pl.Int32))
-    parent = PARENT.get(period)
-    if parent is None:
-        state.store.put(f"{period}!", rows.select(ROWS.names()), first=first)
-        return
-    has_above = plan.has_parts[parent].gather(rows["point"])
-    state.store.put(f"{period}!", rows.filter(~has_above).select(ROWS.names()), first=first)
-    parts = _with_window(rows.filter(has_above), parent, plan)
-    state.store.put(parent, parts.select(ROWS.names()), first=first)
-    arrived[parent].append(parts.select(*ROWS.names(), "decided"))
+    alone = pl.repeat(True, rows.height, eager=True)
+    for parent in PARENTS.get(period, ()):
+        has_above = plan.has_parts[period, parent].gather(rows["point"])
+        alone &= ~has_above
+        parts = _with_window(rows.filter(has_above), parent, plan)
+        state.store.put(parent, parts.select(ROWS.names()), first=first)
+        arrived[parent].append(parts.select(*ROWS.names(), "decided"))
+    state.store.put(f"{period}!", rows.filter(alone).select(ROWS.names()), first=first)
 
 
 def forgotten_before(plan: Plan, period: str, to: datetime) -> datetime:

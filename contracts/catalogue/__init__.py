@@ -40,6 +40,42 @@ ALERT: dict[str, dict[Language, str]] = {
         "zh": "{place} {factor}整个时段数值未变化,待核实",
         "en": "{place}: {factor} has not moved for a whole window, to be verified",
     },
+    "range": {
+        "zh": "{place} {factor}{period}{value} {unit},{sense}合理范围界限{limit},待核实",
+        "en": "{place}: {factor} {period} {value} {unit}, {sense} the plausible bound of {limit}, to be verified",
+    },
+    "occurrences": {
+        "zh": "{place} {factor}在所查时段内出现次数或占比{value} {unit}(界限{limit}),待核实",
+        "en": "{place}: {factor} met the condition in {value} {unit} of the windows (bound {limit}), to be verified",
+    },
+    "step": {
+        "zh": "{place} {factor}较前一时段变化{value}%(界限{limit}%),待核实",
+        "en": "{place}: {factor} changed by {value} % from one window to the next (bound {limit} %), to be verified",
+    },
+    "deviation": {
+        "zh": "{place} {factor}与复算值相差{value}%(界限{limit}%),待核实",
+        "en": "{place}: {factor} differs by {value} % from what it should be (bound {limit} %), to be verified",
+    },
+    "same": {
+        "zh": "{place} {factor}有{value}个小时与对照小时数值完全相同,待核实",
+        "en": "{place}: {factor} repeats the very same number in {value} hours of the day, to be verified",
+    },
+    "together": {
+        "zh": "{place} {factor}与另一参数的工况不一致,待核实",
+        "en": "{place}: {factor} does not agree with another signal of the station, to be verified",
+    },
+    "over_range": {
+        "zh": "{place} {factor}有{value}个数据超测量上限,可能超过限值,待核实",
+        "en": "{place}: {value} values of {factor} are over the instrument's range and may be anything, to be verified",
+    },
+    "invalid": {
+        "zh": "{place} {factor}有{value}个时段的数据无效或带标记(界限{limit}),待核实",
+        "en": "{place}: {value} windows of {factor} came and did not count (bound {limit}), to be verified",
+    },
+    "expression": {
+        "zh": "{place} {factor}计算指标{value} {unit},{sense}界限{limit},待核实",
+        "en": "{place}: {factor}: computed figure {value} {unit}, {sense} the bound of {limit}, to be verified",
+    },
     "treatment_off": {
         "zh": "{place} 生产设施运行而治理设施未运行({factor}),待核实",
         "en": "{place}: production runs while its treatment does not ({factor}), to be verified",

@@ -1,0 +1,203 @@
+"""What derived points are: one entry a kind, element-wise on the means of its inputs in the same window.
+
+Promises: a copy or a pooled mean is exact; everything else is element-wise on floats and rounded once to the output's
+decimals. A window whose inputs cannot be used has a reason and no value. Without a clause it is a project default.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from contracts.reasons import NoJudgement
+
+O2_GUARD_PCT = 20.0  # from here on (21 - O2) is too small to divide by; project default (validity rule VR09)
+SCALED_MAX = 9.2e18  # |value| in 10^-decimals must fit Int64
+TOTAL_EXTRA = 4  # decimals more, in which the means of several inputs are added up
+ROLES = ("a", "b", "c", "d")  # of inputs; a role may have several
+
+P, Q, R = pl.col("p"), pl.col("q"), pl.col("r")
+
+
+@dataclass(frozen=True)
+class Formula:
+    """value: Float64 in the output's unit; reason: null where there is a value."""
+
+    roles: str  # its inputs, for example "ab"
+    value: pl.Expr
+    reason: pl.Expr
+    copies: str | None = None  # the role whose sum and n are taken over exactly, instead of a value
+    diverges: NoJudgement = NoJudgement.NOT_COMPUTABLE  # what a value that is no finite number is called
+    columns: Mapping[str, pl.Expr] = field(default_factory=dict)  # by name, for a value that speaks of them
+
+
+def mean(role: str) -> pl.Expr:
+    """Of one input its mean; of several the mean of all their parts together."""
+    return pl.col(f"sum_{role}").cast(pl.Float64) / pl.col(f"n_{role}").cast(pl.Float64) / pl.col(f"scale_{role}")
+
+
+def total(role: str) -> pl.Expr:
+    """Sum of the means of those of the role's inputs that have one."""
+    return pl.col(f"total_{role}").cast(pl.Float64) / const(10.0**TOTAL_EXTRA) / pl.col(f"scale_{role}")
+
+
+def const(number: float) -> pl.Expr:
+    """As a column: Polars divides a column by a number in another way on many rows than on one."""
+    return pl.col("scale") * 0.0 + number
+
+
+def usable(role: str) -> pl.Expr:
+    """Every input of the role has a mean that may be judged."""
+    return pl.col(f"ok_{role}") == pl.col(f"of_{role}")
+
+
+def reason_of(role: str, otherwise: NoJudgement = NoJudgement.NO_DATA) -> pl.Expr:
+    return pl.col(f"reason_{role}").fill_null(pl.lit(str(otherwise)))
+
+
+def within(value: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.Expr:
+    """low <= value <= high; a bound that is null does not bind."""
+    return (low.is_null() | (value >= low)) & (high.is_null() | (value <= high))
+
+
+def first_of(*cases: tuple[pl.Expr, pl.Expr | NoJudgement]) -> pl.Expr:
+    """The reason of the first case that holds; null where none does."""
+    chosen = pl.lit(None, pl.String)
+    for condition, reason in reversed(cases):
+        said = pl.lit(str(reason)) if isinstance(reason, NoJudgement) else reason
+        chosen = pl.when(condition).then(said).otherwise(chosen)
+    return chosen
+
+
+_A = (~usable("a"), reason_of("a"))
+_B = (~usable("b"), reason_of("b"))
+_SIGNALS = (~(usable("a") & usable("b")), NoJudgement.SIGNAL_MISSING)
+
+FORMULAS: Mapping[str, Formula] = {
+    # C = Cm x (21 - O2ref) / (21 - O2m), HJ 75-2017; a: measured, b: O2 in %; p: reference O2 in %
+    "convert_o2": Formula(
+        "ab",
+        mean("a") * (21.0 - P) / (21.0 - mean("b")),
+        first_of(_A, (~usable("b"), NoJudgement.O2_MISSING), (mean("b") >= O2_GUARD_PCT, NoJudgement.O2_NEAR_21)),
+        diverges=NoJudgement.O2_NEAR_21,
+    ),
+    # C(dry) = C(wet) / (1 - Xsw), HJ 75-2017; a: wet concentration, b: moisture in %
+    "dry": Formula(
+        "ab", mean("a") / (1.0 - mean("b") / const(100.0)), first_of(_A, (~usable("b"), NoJudgement.SIGNAL_MISSING))
+    ),
+    # C(standard) = C x 101.325 / (Ba + Ps) x (273 + ts) / 273, HJ 75-2017; b: ts in degC, c: Ps in kPa; p: Ba in kPa
+    "standard_state": Formula(
+        "abc",
+        mean("a") * 101.325 / (P + mean("c")) * (273.0 + mean("b")) / const(273.0),
+        first_of(_A, (~(usable("b") & usable("c")), NoJudgement.SIGNAL_MISSING)),
+    ),
+    # NOx = NO x 46 / 30 + NO2 by mass, HJ 75-2017; a: NO, b: NO2
+    "nox_as_no2": Formula("ab", mean("a") * 46.0 / const(30.0) + mean("b"), first_of(_A, _B)),
+    # G = C x Q, HJ 75-2017 (measured dry concentration, not the converted one); p: kg/h of one C x Q
+    "mass_rate": Formula("ab", mean("a") * mean("b") * P, first_of(_A, (~usable("b"), NoJudgement.FLOW_MISSING))),
+    # sum of several, each of which must be there
+    "total": Formula("a", total("a"), first_of((~usable("a"), NoJudgement.SIGNAL_MISSING))),
+    # 100 x (1 - a / b); p: applies from so much of b on (GB 37822-2019 10.3.2)
+    "removal_pct": Formula(
+        "ab",
+        100.0 * (1.0 - total("a") / total("b")),
+        first_of(_SIGNALS, (total("b") < P, NoJudgement.NOT_APPLICABLE)),
+    ),
+    # 100 x a / b; p: applies from so much of b on
+    "share_pct": Formula(
+        "ab", 100.0 * total("a") / total("b"), first_of(_SIGNALS, (total("b") < P, NoJudgement.NOT_APPLICABLE))
+    ),
+    # 100 x |a - b| / |b|; p: applies from so much of |b| on
+    "deviation_pct": Formula(
+        "ab",
+        100.0 * (mean("a") - mean("b")).abs() / mean("b").abs(),
+        first_of(_A, _B, (mean("b").abs() < P, NoJudgement.NOT_APPLICABLE)),
+    ),
+    "difference": Formula("ab", mean("a") - mean("b"), first_of(_A, _B)),
+    # r where p <= a <= q, 0 otherwise
+    "between": Formula("a", within(mean("a"), P, Q).cast(pl.Float64) * R, first_of(_A)),
+    # r where a < p or a > q, 0 otherwise
+    "beyond": Formula("a", (~within(mean("a"), P, Q)).cast(pl.Float64) * R, first_of(_A)),
+    # 1 where a >= p and b < q, 0 otherwise
+    "high_and_low": Formula("ab", ((mean("a") >= P) & (mean("b") < Q)).cast(pl.Float64), first_of(_SIGNALS)),
+    # 1 where a and b are the very same number, 0 otherwise; zeros say nothing
+    "equal": Formula(
+        "ab",
+        (pl.col("sum_a") * pl.col("n_b").cast(pl.Int128) == pl.col("sum_b") * pl.col("n_a").cast(pl.Int128)).cast(
+            pl.Float64
+        ),
+        first_of(_A, _B, (pl.col("sum_a") == 0, NoJudgement.NOT_APPLICABLE)),
+    ),
+    # 1 where production (a) is on and treatment (b) off, 0 otherwise; p, q: on from so many kW
+    "treatment_off": Formula("ab", ((mean("a") >= P) & (mean("b") < Q)).cast(pl.Float64), first_of(_SIGNALS)),
+    # 1 where treatment (b) is on, 0 where it is off, while production (a) is on; nothing else counts
+    "synchronous": Formula(
+        "ab", (mean("b") >= Q).cast(pl.Float64), first_of(_SIGNALS, (mean("a") < P, NoJudgement.NOT_APPLICABLE))
+    ),
+    # a, in windows in which p <= b <= q (r: 1 leaves out the bounds themselves)
+    "when": Formula(
+        "ab",
+        mean("a"),
+        first_of(
+            (~usable("b"), NoJudgement.CONDITION_UNKNOWN),
+            (
+                ~within(mean("b"), P, Q) | ((R == 1.0) & ((mean("b") == P) | (mean("b") == Q))).fill_null(False),
+                NoJudgement.NOT_APPLICABLE,
+            ),
+            _A,
+        ),
+        copies="a",
+    ),
+    # mean of all parts of the last windows together; p: so many windows must have a mean
+    "pooled": Formula(
+        "a", mean("a"), first_of((pl.col("ok_a") < P, reason_of("a", NoJudgement.TOO_FEW_VALID))), copies="a"
+    ),
+}
+
+
+def finish(rows: pl.DataFrame, formulas: Mapping[str, Formula]) -> pl.DataFrame:
+    """Rows of derived.gathered, with each kind's formula applied: DECISIONS but for period and revision."""
+    made = [_finish(part, formulas[str(kind)]) for (kind,), part in rows.partition_by("kind", as_dict=True).items()]
+    return pl.concat(made).sort("point", "window_at", "tick")
+
+
+def _finish(rows: pl.DataFrame, formula: Formula) -> pl.DataFrame:
+    counted = {f"{name}_{role}": 0 for role in formula.roles for name in ("sum", "n", "ok", "total", "present", "over")}
+    rows = rows.with_columns(pl.col(name).fill_null(0) for name in counted)
+    rows = rows.with_columns(**formula.columns)
+    reason = formula.reason
+    if formula.copies is None:
+        scaled = (formula.value * pl.col("scale")).round(mode="half_to_even")
+        off = ~scaled.is_finite().fill_null(False) | (scaled.abs() >= SCALED_MAX).fill_null(True)
+        reason = pl.when(reason.is_not_null()).then(reason).when(off).then(pl.lit(str(formula.diverges)))
+    rows = rows.with_columns(reason=reason)
+    judged = pl.col("reason").is_null()
+    if formula.copies is None:
+        value = pl.when(judged).then(scaled).cast(pl.Int64)
+        n = pl.when(judged).then(pl.max_horizontal("n_a", 1)).otherwise(0)
+        rows = rows.with_columns(low=value, high=value, n=n)
+        rows = rows.with_columns(sum=pl.col("low").fill_null(0).cast(pl.Int128) * pl.col("n").cast(pl.Int128))
+    else:
+        of = {name: pl.col(f"{name}_{formula.copies}") for name in ("sum", "n", "low", "high")}
+        rows = rows.with_columns(
+            sum=pl.when(judged).then(of["sum"]).otherwise(0),
+            n=pl.when(judged).then(of["n"]).otherwise(0),
+            low=pl.when(judged).then(of["low"]),
+            high=pl.when(judged).then(of["high"]),
+        )
+    is_over = pl.col("reason") == str(NoJudgement.OVER_RANGE)
+    return rows.select(
+        "window_at",
+        "window_s",
+        "tick",
+        "on_time",
+        pl.col("sum").cast(pl.Int128),
+        pl.col("n").cast(pl.UInt32),
+        "low",
+        "high",
+        "reason",
+        point="out",
+        present=pl.col("present_a").cast(pl.UInt32),
+        over=pl.when(is_over).then("over_a").otherwise(0).cast(pl.UInt32),
+        expected=pl.max_horizontal(pl.col("window_s") // pl.col("part_s"), 1).cast(pl.UInt32),
+    )
