@@ -15,6 +15,7 @@ import polars as pl
 from contracts.frames import MESSAGES
 from rules.alerts import HISTORY, AlertState
 from rules.episodes import Tracked
+from rules.marked import no_effects
 from rules.samples import SAMPLES
 from rules.ticks import SiteClock
 from rules.window_store import ROWS, WindowStore
@@ -24,7 +25,7 @@ from store.spans import SpanDamaged, read_span, write_span
 
 from .pipeline import PipelineState
 
-CHECKPOINT_VERSION = 2  # raised when what the pipeline remembers changes its shape: an older one is not used
+CHECKPOINT_VERSION = 3  # raised when what the pipeline remembers changes its shape: an older one is not used
 KEPT = 2
 SUFFIX = ".checkpoint"
 
@@ -76,6 +77,8 @@ def write_checkpoint(directory: Path, made_for: str, journal_to_us: int, state: 
             "packed": _packed(windows.store if windows else WindowStore()),
             "waiting": windows.waiting if windows else pl.DataFrame(schema=SAMPLES),
             "history": _history(state.alerts),
+            "facts": state.facts,
+            "effects": windows.effects if windows else no_effects(),
             "before_clock": pl.DataFrame(schema=MESSAGES) if state.before_clock is None else state.before_clock,
         },
     )
@@ -95,10 +98,11 @@ def read_checkpoint(directory: Path, made_for: str, at_most_us: int) -> Checkpoi
             continue
         windows = None
         if rest.start_at is not None and rest.tick is not None:
-            windows = WindowState(rest.start_at, rest.tick, _store(frames["rows"], frames["packed"]), frames["waiting"])
+            store = _store(frames["rows"], frames["packed"])
+            windows = WindowState(rest.start_at, rest.tick, store, frames["waiting"], frames["effects"])
         alerts = AlertState(rest.tracked, _by_period(frames["history"]), rest.frozen_at)
         before = frames["before_clock"]
-        state = PipelineState(rest.clock, windows, alerts, None if before.is_empty() else before)
+        state = PipelineState(rest.clock, windows, alerts, None if before.is_empty() else before, frames["facts"])
         return Checkpoint(rest.journal_to_us, state)
     return None
 

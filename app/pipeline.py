@@ -9,12 +9,16 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from contracts.civil_time import next_boundary
+from contracts.facts import FACTS
 from contracts.frames import AGGREGATES, EVENTS, READINGS, REJECTS, VERDICTS, empty
 from contracts.reasons import Transition
 from contracts.site import Site
 from ingest.decode import Decoder, batch_of
 from rules.alerts import AlertChange, AlertState, record, update
 from rules.evaluate import evaluate, verdicts
+from rules.fact_records import facts_of, unique_facts
+from rules.facts import effects
+from rules.mark_tables import compile_marking
 from rules.plan import Plan, compile_plan
 from rules.samples import samples_of
 from rules.spec import Rule
@@ -30,6 +34,7 @@ class PipelineState:
     windows: WindowState | None = None
     alerts: AlertState = field(default_factory=AlertState)
     before_clock: pl.DataFrame | None = None  # messages that came before every collector had spoken
+    facts: pl.DataFrame = field(default_factory=lambda: empty(FACTS))  # everything people have said so far
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Pipeline:
         self.site = site
         self.plan: Plan = compile_plan(site, rules)
         self._decoder = Decoder(site)
+        self._marking = compile_marking(site)
 
     def step(self, state: PipelineState, messages: pl.DataFrame) -> Span:
         """Takes MESSAGES in feed order; decides every tick the site's clock has reached."""
@@ -67,10 +73,19 @@ class Pipeline:
             assert clock.first_at is not None
             state.windows = start(clock.first_at)
         state.clock = clock
+        unreadable = self._take_facts(state, stamped)
         decoded = self._decoder.decode(batch_of(stamped.drop("known_at"), stamped["known_at"]))
-        return self._decide(
-            state, clock_from, clock.now, None, decoded.readings, decoded.rejects, decoded.events, messages
-        )
+        rejects = pl.concat([decoded.rejects, unreadable]) if unreadable.height else decoded.rejects
+        return self._decide(state, clock_from, clock.now, None, decoded.readings, rejects, decoded.events, messages)
+
+    def _take_facts(self, state: PipelineState, stamped: pl.DataFrame) -> pl.DataFrame:
+        """Adds what people said to the state; returns records that cannot be read, as REJECTS."""
+        said, unreadable = facts_of(stamped)
+        if said.height:
+            state.facts = unique_facts(pl.concat([state.facts, said]))
+            assert state.windows is not None
+            state.windows.effects = effects(state.facts, self.plan.points, self._marking)
+        return unreadable
 
     def close(self, state: PipelineState) -> Span | None:
         """A feed's end closes every window that had begun. None where there was nothing at all."""

@@ -60,6 +60,8 @@ class NoJudgement(StrEnum):
     NOT_COMPUTABLE = "not_computable"  # a quotient that is no finite number
     # of "not applicable"
     NOT_APPLICABLE = "not_applicable"  # a condition of the rule or limit is not met
+    EXCUSED_BY_MARK = "excused_by_mark"  # beyond the limit, marked with a reason that excuses it, reviewed or to be
+    EXCUSED_BY_STOP = "excused_by_stop"  # beyond the limit during an approved stop
     NO_DISCHARGE = "no_discharge"  # nothing was discharged in the whole window
 
 

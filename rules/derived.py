@@ -23,14 +23,23 @@ _DUE = pl.Schema({"out": pl.UInt32, "window_at": INSTANT, "tick": INSTANT, "on_t
 
 
 def derive(
-    plan: Plan, store: WindowStore, period: str, decided: pl.DataFrame, keep: Callable[[pl.DataFrame], pl.DataFrame]
+    plan: Plan,
+    store: WindowStore,
+    period: str,
+    decided: pl.DataFrame,
+    again: pl.DataFrame,
+    keep: Callable[[pl.DataFrame], pl.DataFrame],
 ) -> None:
     """Decides the points made of this period's windows, shallowest first, since outputs are inputs of what lies deeper.
 
-    decided: this period's decisions so far. keep: numbers what it is given, puts it into the store, returns DECISIONS.
+    decided: this period's decisions so far. again: marked.AGAIN.
+    keep: numbers what it is given, puts it into the store, returns DECISIONS.
     """
     for derived, inputs in plan.derived_by_depth[period]:
         due = _due(plan, period, decided, inputs)
+        if not again.is_empty():
+            asked = again.rename({"point": "out"}).join(derived, on="out", how="semi")
+            due = pl.concat([due, _at_ticks(plan, period, asked)]).unique(_WINDOW)
         if due.is_empty():
             continue
         asked = due.join(derived, on="out", how="left")
@@ -50,14 +59,18 @@ def _due(plan: Plan, period: str, decided: pl.DataFrame, inputs: pl.DataFrame) -
     )
     if touched.is_empty():
         return pl.DataFrame(schema=_DUE)
-    its_own = pl.col("tick") == decided_at(period, plan.hold, plan.zone)
     lagged = (inputs["lag"] != 0).any()
     if lagged:
         touched = touched.with_columns(window_at=_later(pl.col("window_at"), pl.col("lag"), period, plan.zone))
         # of a window that is not over yet the input of no lag is still to come
         touched = touched.filter(pl.col("tick") >= decided_at(period, plan.hold, plan.zone))
+    return _at_ticks(plan, period, touched.select(_WINDOW).unique())
+
+
+def _at_ticks(plan: Plan, period: str, asked: pl.DataFrame) -> pl.DataFrame:
+    its_own = pl.col("tick") == decided_at(period, plan.hold, plan.zone)
     seconds = (end_of(period, plan.zone) - pl.col("window_at")).dt.total_seconds()
-    return touched.select(_WINDOW).unique().with_columns(on_time=its_own, window_s=seconds).match_to_schema(_DUE)
+    return asked.with_columns(on_time=its_own, window_s=seconds).match_to_schema(_DUE)
 
 
 def _later(at: pl.Expr, steps: pl.Expr, period: str, zone: str) -> pl.Expr:

@@ -12,7 +12,7 @@ from .bindings import THRESHOLD_EXTRA
 from .due import PERIODS
 from .exact import half_even
 from .plan import Plan
-from .windows import NOT_APPLICABLE
+from .window_parts import NOT_APPLICABLE
 
 # Verdicts as the rules room passes them on: by binding number, with what episodes need.
 JUDGED = pl.Schema(
@@ -47,6 +47,14 @@ STATISTICS: dict[str, pl.Expr] = {
     "invalid_n": pl.col("present").cast(_I128) - pl.col("n").cast(_I128),
 }
 COUNTS = ("present_n", "over_n", "invalid_n")
+
+
+# what a reviewed or reviewable fact excuses: the value is shown, nobody is held to it
+_EXCUSED = (
+    pl.col("excused").is_not_null()
+    & ~pl.col("while_stopped")
+    & ((pl.col("state") == Verdict.EXCEEDANCE) | pl.col("level").is_not_null())
+)
 
 
 def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
@@ -87,6 +95,8 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
         .then(pl.lit(NoJudgement.TOO_FEW_VALID))
         .when(~has_limit)
         .then(pl.lit(NoJudgement.NO_LIMIT))
+        .when(pl.col("while_stopped") & pl.col("excused").ne_missing("stop"))
+        .then(pl.lit(NoJudgement.NOT_APPLICABLE))
     )
 
     def reached(threshold: str) -> pl.Expr:
@@ -125,6 +135,12 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
             .when(pl.col("counts") & reached("is_limit_reached"))
             .then(pl.lit(Verdict.EXCEEDANCE))
             .otherwise(pl.lit(Verdict.WITHIN)),
+        )
+        .with_columns(is_excused=_EXCUSED)
+        .with_columns(
+            level=pl.when(~pl.col("is_excused")).then("level"),
+            reason=pl.when("is_excused").then(pl.lit("excused_by_") + pl.col("excused")).otherwise("reason"),
+            state=pl.when("is_excused").then(pl.lit(Verdict.NOT_APPLICABLE)).otherwise("state"),
         )
         .select(
             "binding",

@@ -29,6 +29,7 @@ ROWS = pl.Schema(
         "device_revision": pl.Int32,  # readings only
         "revision": pl.UInt32,  # windows only; null for readings
         "reason": pl.String,  # windows only; null: judged
+        "excused": pl.String,  # windows only
     }
 )
 

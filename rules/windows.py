@@ -6,22 +6,21 @@ Does not promise: any judgement against a limit; that is evaluate.py.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import polars as pl
 
-from contracts.civil_time import PERIODS as CIVIL_STEP
 from contracts.civil_time import next_boundary, window_start
 from contracts.frames import INSTANT
-from contracts.reasons import NoJudgement
 
 from . import due
 from .derived import derive
-from .due import PARENTS, PERIODS, end_of, home_at, homes
-from .exact import half_even
+from .due import PARENTS, PERIODS, home_at, homes
+from .marked import excused, no_effects, stirred, uncounted
 from .plan import Plan
 from .samples import SAMPLES
 from .ticks import TICK
+from .window_parts import ALONE, LONGEST, SUMMED, grid, parts, with_reason
 from .window_store import ROWS, WindowStore, still_held
 
 # One row a decision made in this span.
@@ -42,24 +41,11 @@ DECISIONS = pl.Schema(
         "low": pl.Int64,
         "high": pl.Int64,
         "reason": pl.String,
+        "excused": pl.String,  # why an exceedance is not held against it: "mark", "stop"
     }
 )
 
-_LONGEST = {
-    "instant": timedelta(0),
-    "minute": timedelta(minutes=1),
-    "five_minute": timedelta(minutes=5),
-    "hour": timedelta(hours=1),
-    "day": timedelta(hours=26),
-    "month": timedelta(days=32),
-    "year": timedelta(days=367),
-}
-_CONTENT = ("sum", "n", "present", "over", "expected", "low", "high", "reason")
-
-
-# what a part says that is over range, and what a part says that does not count towards what is expected
-OVER_RANGE = str(NoJudgement.OVER_RANGE)
-NOT_APPLICABLE = [str(NoJudgement.NOT_APPLICABLE), str(NoJudgement.NO_DISCHARGE)]
+_CONTENT = ("sum", "n", "present", "over", "expected", "low", "high", "reason", "excused")
 
 
 @dataclass
@@ -74,6 +60,7 @@ class WindowState:
     tick: datetime
     store: WindowStore = field(default_factory=WindowStore)
     waiting: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SAMPLES))
+    effects: pl.DataFrame = field(default_factory=no_effects)  # of people's facts: contracts.facts.EFFECTS
 
 
 def start(at: datetime) -> WindowState:
@@ -120,7 +107,8 @@ def advance(
     _settle(plan, state, samples, arrived, counts)
     decisions = []
     for period in PERIODS:
-        made = _decide(plan, state, period, arrived[period], from_tick, to, grid_to)
+        again = stirred(plan, state.store, state.effects, period, from_tick, to)
+        made = _decide(plan, state, period, arrived[period], again, from_tick, to, grid_to)
         _pass_on(plan, state, period, made, arrived)
         decisions.append(made)
 
@@ -130,7 +118,7 @@ def advance(
             decisions.append(numbered)
             return numbered
 
-        derive(plan, state.store, period, made, keep)
+        derive(plan, state.store, period, made, again, keep)
     _forget(plan, state, to)
     state.tick = to
     return Advance(pl.concat(decisions).match_to_schema(DECISIONS), **counts)
@@ -254,48 +242,12 @@ def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.Data
 
 def _as_rows(rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_columns(
-        revision=pl.lit(None, pl.UInt32), reason=pl.lit(None, pl.String), expected=pl.lit(None, pl.UInt32)
+        revision=pl.lit(None, pl.UInt32),
+        reason=pl.lit(None, pl.String),
+        expected=pl.lit(None, pl.UInt32),
+        excused=pl.lit(None, pl.String),
     )
     return rows.select(*ROWS.names(), "decided")
-
-
-def _parts(pools: pl.Expr) -> list[pl.Expr]:
-    """What a row gives its window: a reading its value, a judged window its mean, or all its parts where that pools."""
-    is_reading = pl.col("revision").is_null()
-    judged = pl.col("reason").is_null() & (pl.col("n") > 0)
-    over = pl.when(is_reading).then("over").otherwise((pl.col("reason") == OVER_RANGE).fill_null(False).cast(pl.UInt32))
-    skipped = pl.col("reason").is_in(NOT_APPLICABLE).fill_null(False).cast(pl.UInt32)
-    n = pl.col("n").cast(pl.Int128)
-    mean = half_even(pl.col("sum"), pl.when(n > 0).then(n).otherwise(1))
-    return [
-        pl.when(is_reading | pools).then("sum").when(judged).then(mean).otherwise(0).cast(pl.Int128).alias("s"),
-        pl.when(is_reading | pools).then("n").otherwise(judged.cast(pl.UInt32)).alias("k"),
-        pl.when(is_reading | pools).then("present").otherwise((pl.col("present") > 0).cast(pl.UInt32)).alias("p"),
-        over.alias("o"),
-        skipped.alias("x"),
-    ]
-
-
-_SUMMED = (
-    pl.col("s").sum().alias("sum"),
-    pl.col("k").sum().cast(pl.UInt32).alias("n"),
-    pl.col("p").sum().cast(pl.UInt32).alias("present"),
-    pl.col("o").sum().cast(pl.UInt32).alias("over"),
-    pl.col("x").sum().cast(pl.UInt32).alias("skipped"),
-    pl.col("low").filter(pl.col("k") > 0).min().alias("low"),
-    pl.col("high").filter(pl.col("k") > 0).max().alias("high"),
-)
-
-
-_ALONE = (
-    pl.col("s").alias("sum"),
-    pl.col("k").alias("n"),
-    pl.col("p").alias("present"),
-    pl.col("o").alias("over"),
-    pl.col("x").alias("skipped"),
-    pl.when(pl.col("k") > 0).then("low").alias("low"),
-    pl.when(pl.col("k") > 0).then("high").alias("high"),
-)
 
 
 def _decide(
@@ -303,128 +255,63 @@ def _decide(
     state: WindowState,
     period: str,
     arrived: list[pl.DataFrame],
+    again: pl.DataFrame,
     from_tick: datetime,
     to: datetime,
     grid_to: datetime | None,
 ) -> pl.DataFrame:
+    """DECISIONS of windows that are due, of those something late came for, and of those in `again`: marked.AGAIN."""
     levels = plan.levels_of[period]
-    hold, longest = plan.hold[period], _LONGEST[period]
+    hold, longest = plan.hold[period], LONGEST[period]
     came = pl.concat(arrived) if arrived else None
     none_due = period != "instant" and to < next_boundary(from_tick - hold, period, plan.zone) + hold
     none_late = came is None or not came.select((pl.col("tick") > pl.col("decided")).any()).item()
-    if levels.is_empty() or (none_due and none_late):
+    again = again.join(levels, on="point", how="semi")
+    if levels.is_empty() or (none_due and none_late and again.is_empty()):
         return pl.DataFrame(schema=DECISIONS)
     due = (pl.col("decided") > from_tick) & (pl.col("decided") <= to)
     window = ["point", "window_at"]
 
     earliest, latest = from_tick - hold - longest, to - hold
     held = state.store.between(period, _us(earliest), _us(latest))
-    parts = (
+    rows = (
         held.lazy()
         .filter(pl.col("window_at").is_between(earliest, latest))  # of a bucket the few that may be due
         .with_columns(decided=decided_at(period, plan))
         .filter(due & (pl.col("tick") <= pl.col("decided")))
         .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("decided")))
-        .with_columns(_parts(plan.pools(period)))
     )
+    rows = uncounted(rows, "decided", state.effects).with_columns(parts(plan.pools(period)))
     if period == "instant":  # a window of one reading is that reading
-        on_time = parts.select(*window, *_ALONE, tick="decided").collect()
+        on_time = rows.select(*window, *ALONE, tick="decided").collect()
     else:
-        on_time = parts.group_by(*window, tick="decided").agg(_SUMMED).collect()
-        grid = _grid(plan, state, period, from_tick, to, grid_to)
-        on_time = grid.join(on_time, on=[*window, "tick"], how="full", coalesce=True)
+        on_time = rows.group_by(*window, tick="decided").agg(SUMMED).collect()
+        due_anyway = grid(plan, state.start_at, period, from_tick, to, grid_to)
+        on_time = due_anyway.join(on_time, on=[*window, "tick"], how="full", coalesce=True)
 
     late = pl.DataFrame(schema=on_time.schema)
     if came is not None:
-        again = came.filter(pl.col("tick") > pl.col("decided")).select(*window, "tick").unique()
-        if not again.is_empty():
-            rows = state.store.of_windows(period, again["window_at"])
-            late = (
-                rows.rename({"tick": "from_tick"})
-                .join(again, on=window)
-                .filter(pl.col("from_tick") <= pl.col("tick"))
-                .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("tick")))
-                .with_columns(_parts(plan.pools(period)))
-                .group_by(*window, "tick")
-                .agg(_SUMMED)
-                .select(on_time.columns)
-            )
+        came_late = came.filter(pl.col("tick") > pl.col("decided")).select(again.columns)
+        again = pl.concat([again, came_late]).unique()
+    if not again.is_empty():
+        known = (
+            state.store.of_windows(period, again["window_at"])
+            .lazy()
+            .rename({"tick": "from_tick"})
+            .join(again.lazy(), on=window)
+            .filter(pl.col("from_tick") <= pl.col("tick"))
+            .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("tick")))
+        )
+        late = (
+            uncounted(known, "tick", state.effects)
+            .with_columns(parts(plan.pools(period)))
+            .group_by(*window, "tick")
+            .agg(SUMMED)
+            .select(on_time.columns)
+            .collect()
+        )
     made = pl.concat([on_time.with_columns(on_time=pl.lit(True)), late.with_columns(on_time=pl.lit(False))])
-    return _number(plan, state, period, _with_reason(made, levels, period, plan))
-
-
-def _grid(
-    plan: Plan,
-    state: WindowState,
-    period: str,
-    from_tick: datetime,
-    to: datetime,
-    grid_to: datetime | None,
-) -> pl.DataFrame:
-    """(point, window_at, tick) of every window due in the span that is decided with or without data."""
-    schema = {"point": pl.UInt32, "window_at": INSTANT, "tick": INSTANT}
-    points = plan.grid_of[period]
-    if points.is_empty():
-        return pl.DataFrame(schema=schema)
-    lowest = max(state.start_at, from_tick - plan.hold[period] - _LONGEST[period])
-    first = pl.select(window_start(pl.lit(lowest - _LONGEST[period], INSTANT), period, plan.zone)).item()
-    starts = pl.select(
-        window_at=pl.datetime_range(
-            pl.lit(first, INSTANT).dt.convert_time_zone(plan.zone),
-            pl.lit(to if grid_to is None else min(to, grid_to), INSTANT).dt.convert_time_zone(plan.zone),
-            CIVIL_STEP[period],
-        )
-        .dt.convert_time_zone("UTC")
-        .dt.cast_time_unit("us")
-    )
-    starts = starts.with_columns(tick=decided_at(period, plan)).filter(
-        (pl.col("tick") > from_tick) & (pl.col("tick") <= to) & (pl.col("window_at") >= state.start_at)
-    )
-    if grid_to is not None:
-        starts = starts.filter(pl.col("window_at") < grid_to)
-    if starts.is_empty():
-        return pl.DataFrame(schema=schema)
-    day = pl.col("window_at").dt.convert_time_zone(plan.zone).dt.date()
-    return (
-        starts.join(points, how="cross")
-        .filter(
-            (pl.col("valid_from").is_null() | (pl.col("valid_from") <= day))
-            & (pl.col("valid_to").is_null() | (day <= pl.col("valid_to")))
-        )
-        .select(pl.col(name).cast(dtype) for name, dtype in schema.items())
-    )
-
-
-def _with_reason(made: pl.DataFrame, levels: pl.DataFrame, period: str, plan: Plan) -> pl.DataFrame:
-    seconds = (end_of(period, plan.zone) - pl.col("window_at")).dt.total_seconds()
-    applies = pl.max_horizontal(seconds // pl.col("part_s") - pl.col("skipped").cast(pl.Int64), 0)
-
-    def enough(n: pl.Expr) -> pl.Expr:
-        return n.cast(pl.Int64) * pl.col("of") >= pl.col("need") * pl.col("expected").cast(pl.Int64)
-
-    return (
-        made.join(levels.drop("grid", "below", "pools"), on="point", how="left")
-        .with_columns(pl.col("sum").fill_null(0), pl.col("n", "present", "over", "skipped").fill_null(0))
-        .with_columns(
-            window_s=seconds,
-            expected=pl.when(pl.col("skipped") > 0).then(applies).otherwise(pl.max_horizontal(applies, 1)),
-        )
-        .with_columns(pl.col("expected").cast(pl.UInt32))
-        .with_columns(
-            reason=pl.when((pl.col("skipped") > 0) & (pl.col("present") <= pl.col("skipped")) & (pl.col("n") == 0))
-            .then(pl.lit(str(NoJudgement.NOT_APPLICABLE)))
-            .when(pl.col("present") == 0)
-            .then(pl.lit(str(NoJudgement.NO_DATA)))
-            .when(
-                (pl.col("over") > 0) & ~((pl.col("n") > 0) & enough(pl.col("n"))) & enough(pl.col("n") + pl.col("over"))
-            )
-            .then(pl.lit(str(NoJudgement.OVER_RANGE)))
-            .when(pl.col("n") == 0)
-            .then(pl.lit(str(NoJudgement.ALL_MARKED)))
-            .when(~enough(pl.col("n")))
-            .then(pl.lit(str(NoJudgement.TOO_FEW_VALID)))
-        )
-    )
+    return _number(plan, state, period, with_reason(made, levels, period, plan))
 
 
 def _number(plan: Plan, state: WindowState, period: str, made: pl.DataFrame) -> pl.DataFrame:
@@ -432,8 +319,8 @@ def _number(plan: Plan, state: WindowState, period: str, made: pl.DataFrame) -> 
     if made.is_empty():
         return pl.DataFrame(schema=DECISIONS)
     window = ["point", "window_at"]
-    columns = [name for name in DECISIONS.names() if name not in ("period", "revision")]
-    made = made.select(columns).with_columns(period=pl.lit(period))
+    columns = [name for name in DECISIONS.names() if name not in ("period", "revision", "excused")]
+    made = excused(made.select(columns), period, state.effects).with_columns(period=pl.lit(period))
     if made["on_time"].all():  # on its own tick a window has no earlier decision
         return made.with_columns(revision=pl.lit(1, pl.UInt32)).select(DECISIONS.names())
     at = made["window_at"]
@@ -481,7 +368,7 @@ def forgotten_before(plan: Plan, period: str, to: datetime) -> datetime:
 
     The longest hold of all: a window waits for revisions of its parts, and a site may let parts wait longer than it.
     """
-    return to - plan.lateness - max(plan.hold.values()) - _LONGEST[period] - 2 * TICK
+    return to - plan.lateness - max(plan.hold.values()) - LONGEST[period] - 2 * TICK
 
 
 def _forget(plan: Plan, state: WindowState, to: datetime) -> None:

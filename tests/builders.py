@@ -74,6 +74,7 @@ def sample(point: int, at: datetime, tick: datetime, value: int, valid: bool = T
         "tick": tick,
         "value": value,
         "valid": valid,
+        "over": False,
         "device_revision": 0,
         "received_at": tick,
         "message": str(value).encode(),

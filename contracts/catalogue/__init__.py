@@ -72,6 +72,10 @@ ALERT: dict[str, dict[Language, str]] = {
         "zh": "{place} {factor}有{value}个时段的数据无效或带标记(界限{limit}),待核实",
         "en": "{place}: {value} windows of {factor} came and did not count (bound {limit}), to be verified",
     },
+    "active_while_stopped": {
+        "zh": "{place} 报停期间{factor}{period}{value} {unit}(界限{limit}),待核实",
+        "en": "{place}: {factor} {period} {value} {unit} during an approved stop (bound {limit}), to be verified",
+    },
     "expression": {
         "zh": "{place} {factor}计算指标{value} {unit},{sense}界限{limit},待核实",
         "en": "{place}: {factor}: computed figure {value} {unit}, {sense} the bound of {limit}, to be verified",

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from contracts.factors import ratio
+from contracts.factors import DEVICE_PREFIX, ratio
 from contracts.site import Limit, Period
 
 from ..base import Level, RuleBase
@@ -18,6 +18,8 @@ from ..bindings import compared
 from ..ground import Ground
 
 WindowPeriod = Literal["minute", "five_minute", "hour", "day"]
+OF_DEVICE = "device"
+_DEVICE_S = {"hour": 3600, "day": 86400}  # of the device's own means
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
@@ -104,7 +106,7 @@ def bind_occurrences(rule: OccurrencesRule, ground: Ground) -> list[dict[str, An
             name_of(rule, point, suffix),
             "beyond" if rule.between is None else "between",
             rule.period,
-            {"a": [point["point"]]},
+            {"a": [point["point"] if limit is None else ground.judged(point["station"], point["factor"], rule.period)]},
             about=point["factor"],
             unit="%" if share else "1",
             decimals=2 if share else 0,
@@ -175,19 +177,34 @@ def bind_step(rule: StepRule, ground: Ground) -> list[dict[str, Any]]:
 
 
 class DeviationRule(RuleBase):
-    """Two factors of a station that should agree differ by more than a share of the second."""
+    """Two factors of a station that should agree differ by more than a share of the second; or the device's own means
+    from those we compute, of every factor whose registry row has device_period_s."""
 
     kind: Literal["deviation"]
     period: WindowPeriod = "hour"
-    of: str  # the factor that is looked at: the device's converted value, for example
-    from_factor: str  # what it should be
+    of: str  # the factor that is looked at, or "device": the device's own means
+    from_factor: str | None = None  # what it should be; for the device's means it is the same factor
     more_than_pct: Annotated[float, Field(gt=0)]
     from_value: Annotated[float, Field(ge=0)] = 0.0  # only where the second is at least this
     level: Level = "yellow"
 
+    @model_validator(mode="after")
+    def _says_from_what(self) -> "DeviationRule":
+        if (self.of == OF_DEVICE) == (self.from_factor is not None):
+            raise ValueError("give from_factor, the factor it should agree with; with of: device leave it out")
+        return self
+
 
 def bind_deviation(rule: DeviationRule, ground: Ground) -> list[dict[str, Any]]:
     rows = []
+    if rule.of == OF_DEVICE:
+        for point in selected(rule, ground):
+            device = ground.find(point["station"], DEVICE_PREFIX + point["factor"])
+            if device is not None and ground.rows[device]["period_s"] == _DEVICE_S.get(rule.period):
+                inputs = {"a": [device], "b": [point["point"]]}
+                rows.append(_compared_made(rule, ground, point, "deviation_pct", inputs, rule.from_value))
+        return rows
+    assert rule.from_factor is not None
     for point in ground.registered:
         other = ground.find(point["station"], rule.from_factor)
         if point["factor"] == rule.of and other is not None and rule.select.fits(point):
@@ -323,7 +340,22 @@ def bind_invalid(rule: InvalidRule, ground: Ground) -> list[dict[str, Any]]:
     ]
 
 
+class ActiveWhileStoppedRule(RuleBase):
+    """Something moves during an approved stop: flow, heat, a concentration above a number."""
+
+    kind: Literal["active_while_stopped"]
+    period: WindowPeriod = "hour"
+    above: float  # in the canonical unit
+    level: Level = "yellow"
+
+
+def bind_active_while_stopped(rule: ActiveWhileStoppedRule, ground: Ground) -> list[dict[str, Any]]:
+    above = {rule.level: Decimal(str(rule.above))}
+    return [compared(point, rule.period, above, while_stopped=True) for point in selected(rule, ground)]
+
+
 BINDERS = {
+    ActiveWhileStoppedRule: bind_active_while_stopped,
     RangeRule: bind_range,
     OccurrencesRule: bind_occurrences,
     StepRule: bind_step,

@@ -1,0 +1,106 @@
+"""What people's facts do to windows: readings that do not count, and windows an exceedance is not held against.
+
+Promises: a decision at a tick sees the effects that hold at that tick; when one begins or ceases to hold, the windows
+it touches are decided again. Does not know marks, caps or deadlines: that is facts.py, which makes EFFECTS.
+"""
+
+import polars as pl
+
+from contracts.civil_time import PERIODS as CIVIL_STEP
+from contracts.civil_time import window_start
+from contracts.facts import EFFECTS
+from contracts.frames import INSTANT
+
+from .due import decided_at
+from .plan import Plan
+from .window_store import WindowStore
+
+AGAIN = pl.Schema({"point": pl.UInt32, "window_at": INSTANT, "tick": INSTANT})
+EXCUSED_PERIODS = ("instant", "minute", "five_minute", "hour", "day")  # a month is not excused for an hour of it
+
+
+def no_effects() -> pl.DataFrame:
+    return pl.DataFrame(schema=EFFECTS)
+
+
+def stirred(
+    plan: Plan, store: WindowStore, effects: pl.DataFrame, period: str, from_tick: object, to: object
+) -> pl.DataFrame:
+    """AGAIN: windows decided before that an effect begins or ceases to touch at a tick in (from_tick, to]."""
+    none = pl.DataFrame(schema=AGAIN)
+    if effects.is_empty() or period not in EXCUSED_PERIODS:
+        return none
+    began = effects.select("point", "from_at", "to_at", "tick")
+    ceased = effects.filter(pl.col("until").is_not_null()).select("point", "from_at", "to_at", tick="until")
+    edges = pl.concat([began, ceased]).filter((pl.col("tick") > from_tick) & (pl.col("tick") <= to))
+    # what happens after the tick is decided after it
+    edges = edges.with_columns(to_at=pl.min_horizontal(pl.col("to_at").fill_null(pl.col("tick")), "tick"))
+    edges = edges.filter(pl.col("from_at") < pl.col("to_at")).unique()
+    if edges.is_empty():
+        return none
+    if period == "instant":
+        span = edges.select(pl.col("from_at").min(), pl.col("to_at").max()).row(0)
+        held = store.between(period, *(round(at.timestamp() * 1_000_000) for at in span))
+        readings = held.select("point", window_at="at").unique()
+        touched = readings.join(edges, on="point").filter(
+            (pl.col("from_at") <= pl.col("window_at")) & (pl.col("window_at") < pl.col("to_at"))
+        )
+    else:
+        first = window_start(pl.col("from_at"), period, plan.zone).dt.convert_time_zone(plan.zone)
+        last = pl.col("to_at").dt.convert_time_zone(plan.zone)
+        starts = pl.datetime_ranges(first, last, CIVIL_STEP[period], closed="left")
+        touched = edges.with_columns(window_at=starts).explode("window_at")
+        touched = touched.with_columns(pl.col("window_at").dt.convert_time_zone("UTC").dt.cast_time_unit("us"))
+    touched = touched.filter(pl.col("tick") > decided_at(period, plan.hold, plan.zone))
+    return touched.select(AGAIN.names()).unique().match_to_schema(AGAIN)
+
+
+def uncounted(rows: pl.LazyFrame, tick: str, effects: pl.DataFrame) -> pl.LazyFrame:
+    """window_store.ROWS with a column `tick` they are asked for at: readings invalid by then count for nothing."""
+    invalid = effects.filter(pl.col("effect") == "invalid")
+    if invalid.is_empty():
+        return rows
+    key = ["point", "at", tick]
+    hit = (
+        rows.filter(pl.col("revision").is_null())
+        .select(key)
+        .join(_holding(invalid).lazy(), on="point")
+        .filter((pl.col("from_at") <= pl.col("at")) & (pl.col("to_at").is_null() | (pl.col("at") < pl.col("to_at"))))
+        .filter(_holds(tick))
+        .select(*key, is_invalid=pl.lit(True))
+        .unique()
+    )
+    is_invalid = pl.col("is_invalid").fill_null(False)
+    return (
+        rows.join(hit, on=key, how="left")
+        .with_columns(pl.when(is_invalid).then(0).otherwise(name).alias(name) for name in ("sum", "n", "over"))
+        .with_columns(pl.col("sum").cast(pl.Int128), pl.col("n", "over").cast(pl.UInt32))
+        .drop("is_invalid")
+    )
+
+
+def excused(made: pl.DataFrame, period: str, effects: pl.DataFrame) -> pl.DataFrame:
+    """Adds `excused`: why an exceedance is not held against the window at its tick: "stop", "mark", or null."""
+    excuses = effects.filter(pl.col("effect") == "excused")
+    if excuses.is_empty() or period not in EXCUSED_PERIODS:
+        return made.with_columns(excused=pl.lit(None, pl.String))
+    key = ["point", "window_at", "tick"]
+    end_at = pl.col("window_at") + pl.duration(seconds=pl.max_horizontal("window_s", 1))
+    hit = (
+        made.select(*key, "window_s")
+        .join(_holding(excuses), on="point")
+        .filter((pl.col("from_at") < end_at) & (pl.col("to_at").is_null() | (pl.col("window_at") < pl.col("to_at"))))
+        .filter(_holds("tick"))
+        .group_by(key)
+        .agg(excused=pl.when((pl.col("kind") == "stop").any()).then(pl.lit("stop")).otherwise(pl.lit("mark")))
+    )
+    return made.join(hit, on=key, how="left", maintain_order="left")
+
+
+def _holding(effects: pl.DataFrame) -> pl.DataFrame:
+    return effects.select("point", "from_at", "to_at", "kind", holds_from="tick", holds_until="until")
+
+
+def _holds(tick: str) -> pl.Expr:
+    until = pl.col("holds_until")
+    return (pl.col("holds_from") <= pl.col(tick)) & (until.is_null() | (pl.col(tick) < until))
