@@ -84,6 +84,7 @@ def _minute(plan: Plan, minute: int) -> pl.DataFrame:
         tick=pl.lit(at + KNOWN_AFTER),
         value=tenths * pl.lit(10).pow(pl.col("decimals").cast(pl.Int64) - 1).cast(pl.Int64),
         valid=pl.lit(True),
+        over=pl.lit(False),
         device_revision=pl.lit(0, pl.Int32),
         received_at=pl.lit(at + KNOWN_AFTER),
         message=pl.lit(b"m", pl.Binary),
