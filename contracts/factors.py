@@ -63,13 +63,20 @@ UNITS: dict[str, tuple[str, float]] = {
 STATION_PRESENCE = "$station"  # one sample a minute in which any reading of the station's own clock falls
 REJECT_COUNT = "$rejects"  # one sample a rejected message or reading, by receive time
 TREATMENT_OFF = "$treatment_off"  # 1 while production runs and its treatment does not, 0 otherwise
+RIVER_CLASS = "$river_class"  # 1 to 5, 6 worse than V; of a section, by its worst factor
+DEVICE_PREFIX = "dev_"  # "dev_a21026", "dev_zs_a21026": the device's own hours or days, beside those we compute
+DRY_STANDARD_PREFIX = "ds_"  # "ds_a21026": dry and at standard state, by us
 CONVERTED_PREFIX = "zs_"  # "zs_a21026": converted to the reference O2 by us
 FLOW_WEIGHTED_PREFIX = "fw_"  # "fw_w01018": daily mean weighted by the flow, by us
+MASS_RATE_PREFIX = "kg_"  # "kg_a24088": measured concentration x flow in kg/h, by us
 WASTE_WATER_FLOW = "w00000"
+GAS_FLOW = "a00000"
+WIND_SPEED, WIND_DIRECTION = "a01007", "a01008"
 
 OWN_FACTORS = {
     STATION_PRESENCE: Factor(STATION_PRESENCE, "数据到达", "data arriving", "1", 0),
     REJECT_COUNT: Factor(REJECT_COUNT, "拒收报文", "rejected messages", "1", 0),
+    RIVER_CLASS: Factor(RIVER_CLASS, "水质类别", "water class", "1", 0),
     TREATMENT_OFF: Factor(TREATMENT_OFF, "治理设施未同步运行", "treatment off while producing", "1", 0),
 }
 
@@ -86,6 +93,15 @@ def ratio(sent: str, canonical: str) -> float:
     if sent_dimension != dimension:
         raise ValueError(f"{sent} and {canonical} are not units of one quantity")
     return sent_scale / scale
+
+
+def mass_rate_unit(concentration: str, flow: str) -> float:
+    """kg/h of one concentration x flow. Raises KeyError, ValueError."""
+    kg_per_m3 = {"mass per gas volume": 1e-6, "mass per water volume": 1e-3}  # of each dimension's base unit
+    (dimension, scale), (of_flow, m3_h) = UNITS[concentration], UNITS[flow]
+    if dimension not in kg_per_m3 or of_flow != "volume flow":
+        raise ValueError(f"{concentration} x {flow} is no mass flow")
+    return kg_per_m3[dimension] * scale * m3_h
 
 
 def standard_factors() -> dict[str, Factor]:

@@ -7,11 +7,13 @@ import zlib
 
 import polars as pl
 
-from .factors import CONVERTED_PREFIX, REJECT_COUNT, STATION_PRESENCE, TREATMENT_OFF
+from .factors import CONVERTED_PREFIX, DEVICE_PREFIX, DRY_STANDARD_PREFIX, REJECT_COUNT, STATION_PRESENCE, TREATMENT_OFF
 from .frames import PARTITIONS
-from .site import Site
+from .site import Point, Site
 
 O2 = "a19001"
+MOISTURE, STACK_TEMPERATURE, STACK_PRESSURE = "a01014", "a01012", "a01013"
+NOX, NO, NO2 = "a21002", "a21003", "a21004"
 
 POINTS = pl.Schema(
     {
@@ -41,8 +43,31 @@ def partition_of(station: str) -> int:
     return zlib.crc32(station.encode()) % PARTITIONS
 
 
+def device_means(point: Point) -> list[tuple[str, str]]:
+    """(factor, kind of reading) of the means the device itself sends of a point, measured and converted."""
+    if not point.device_period_s:
+        return []
+    converted = [(CONVERTED_PREFIX + point.factor, "zs_avg")] if point.ref_o2_pct is not None else []
+    return [(point.factor, "avg"), *converted]
+
+
+def is_brought_to_standard(point: Point) -> bool:
+    """Whether the registry has `ds_<factor>` made of it: dry and at standard state."""
+    return point.basis == "wet" or point.state == "actual"
+
+
+def _sent(point: Point) -> dict[str, object]:
+    return {
+        "kind": point.kind,
+        "period_s": point.period_s,
+        "sent_unit": point.unit,
+        "range_min": point.range_min,
+        "range_max": point.range_max,
+    }
+
+
 def point_table(site: Site) -> pl.DataFrame:
-    """POINTS: registered points, `zs_` points, and per station its presence, its rejects, its treatment pairs."""
+    """POINTS: registered points, their `ds_`, `zs_`, `dev_` points; per station presence, rejects, pairs."""
     medium_of = {outlet.outlet: outlet.medium for outlet in site.outlets}
     outlet_of = {station.station: station.outlet for station in site.stations}
     rows = []
@@ -72,15 +97,25 @@ def point_table(site: Site) -> pl.DataFrame:
         add(
             point.station,
             point.factor,
-            kind=point.kind,
-            period_s=point.period_s,
-            sent_unit=point.unit,
-            range_min=point.range_min,
-            range_max=point.range_max,
             **measured,
+            **({} if point.kind == "no_no2" else _sent(point)),
         )
+        if is_brought_to_standard(point):
+            add(point.station, DRY_STANDARD_PREFIX + point.factor, own=point.factor, **measured)
         if point.ref_o2_pct is not None:
             add(point.station, CONVERTED_PREFIX + point.factor, own=point.factor, **measured)
+        for factor, kind in device_means(point):
+            add(
+                point.station,
+                DEVICE_PREFIX + factor,
+                own=point.factor,
+                kind=kind,
+                period_s=point.device_period_s,
+                sent_unit=point.unit,
+                range_min=point.range_min if factor == point.factor else None,
+                range_max=point.range_max if factor == point.factor else None,
+                **measured | {"interval_s": point.device_period_s},
+            )
     for station in site.stations:
         # a station out of use is not silent
         add(station.station, STATION_PRESENCE, valid_from=station.valid_from, valid_to=station.valid_to)
@@ -89,6 +124,7 @@ def point_table(site: Site) -> pl.DataFrame:
         add(pair.treatment_station, f"{TREATMENT_OFF}:{pair.pair}", own=TREATMENT_OFF)
 
     for row in rows:
-        row |= {"about": row["factor"], "is_published": row["factor"] not in (STATION_PRESENCE, REJECT_COUNT)}
+        row["about"] = row["factor"].removeprefix(DEVICE_PREFIX).removeprefix(DRY_STANDARD_PREFIX)
+        row |= {"is_published": row["factor"] not in (STATION_PRESENCE, REJECT_COUNT)}
     frame = pl.DataFrame(rows, schema={name: dtype for name, dtype in POINTS.items() if name != "point"})
     return frame.sort("station", "factor").with_row_index("point").match_to_schema(POINTS)

@@ -7,7 +7,8 @@ converted once, the text as sent and the unit it was taken in are kept. Does not
 import polars as pl
 import polars.selectors as cs
 
-from contracts.factors import UNITS, ratio
+from contracts.censored import CENSORED, QUALITY, SHARE
+from contracts.factors import CONVERTED_PREFIX, DEVICE_PREFIX, UNITS, ratio
 from contracts.frames import EVENTS, READINGS, REJECTS, check, empty
 from contracts.points import partition_of, point_table
 from contracts.ports import CodecResult, Decoded
@@ -20,6 +21,7 @@ DETAIL_MAX = 200
 
 _NO_TEXT = pl.lit(None, pl.String)
 _IS_ABOUT_STATION = pl.col("reason").is_in([Reject.UNKNOWN_STATION.value, Reject.STATION_TOPIC_MISMATCH.value])
+_DEVICE = ("device_period_s", "device_point", "device_zs_point")
 _FAR_PAST, _FAR_FUTURE = pl.date(1, 1, 1), pl.date(9999, 12, 31)
 
 
@@ -35,6 +37,9 @@ class RegistryJoin:
         # where a station's point of a factor stands among them: by station number x codes + code
         self._codes = pl.Enum(self._points["factor"].unique().sort())
         self._point_at = _places(self._points, self._stations, self._codes)
+        self._has_device_means = self._points["device_period_s"].null_count() < len(self._points)
+        if not self._has_device_means:
+            self._points = self._points.drop(_DEVICE)
         self._points = self._points.drop("station", "factor")
         self._factors = _conversions("raw_unit")
         dates = [*self._stations.select("valid_from", "valid_to"), *self._points.select(cs.starts_with("valid_"))]
@@ -72,6 +77,8 @@ class RegistryJoin:
         event_at, received_at = pl.col("event_at"), pl.col("received_at")
         number = pl.col("number")
         frame = frame.with_columns(number=pl.col("raw_text").cast(pl.Float64, strict=False))
+        if frame["number"].null_count():
+            frame = _censored(frame)
         if claims["raw_unit"].null_count() < len(claims):
             frame = frame.join(
                 self._factors, on=["raw_unit", "unit"], how="left", maintain_order="left", suffix="_sent"
@@ -113,16 +120,31 @@ class RegistryJoin:
         if refused.height:
             frame = frame.filter(~pl.col("is_refused"))
         feeds = (pl.col("kind") == pl.col("kind_point")) & (pl.col("period_s") == pl.col("period_s_point"))
+        fed = pl.when(feeds).then("point")
+        if self._has_device_means:
+            is_mean = pl.col("period_s") == pl.col("device_period_s")
+            fed = fed.when(is_mean & (pl.col("kind") == "avg")).then("device_point")
+            fed = fed.when(is_mean & (pl.col("kind") == "zs_avg")).then("device_zs_point")
         told = [
             pl.col("station").alias("claimed"),
             pl.col("speaker").alias("station"),
             pl.col("raw_unit").alias("raw_unit_sent"),
             pl.coalesce("raw_unit", pl.when(~is_amount).then("sent_unit")).alias("raw_unit"),
             pl.when(~is_amount).then("unit").alias("unit"),
-            pl.when(feeds).then("point").alias("point"),
+            fed.alias("point"),
         ]
         # which reason it is costs a look at texts: only those that have one are asked
         return frame.with_columns(told), refused.with_columns(reason=_first_true(cases)).with_columns(told)
+
+
+def _censored(frame: pl.DataFrame) -> pl.DataFrame:
+    """Below a limit of quantification a share of it stands for the value, and `quality` says so."""
+    bound = pl.coalesce(pl.col("raw_text").str.extract(CENSORED, group) for group in (1, 2)).cast(pl.Float64)
+    said = pl.concat_str("quality", pl.lit(QUALITY), separator=",", ignore_nulls=True)
+    return frame.with_columns(
+        number=pl.coalesce("number", bound * SHARE),
+        quality=pl.when(bound.is_not_null()).then(said).otherwise("quality"),
+    )
 
 
 def _spoken(messages: pl.DataFrame, events: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -177,16 +199,25 @@ def _station_table(site: Site) -> pl.DataFrame:
 
 
 def _fed_points(site: Site) -> pl.DataFrame:
-    """Registered points only: what the pipeline computes itself (`$...`, `zs_...`) no device may send."""
-    points = point_table(site).filter(pl.col("kind").is_not_null())
+    """Registered points only: what the pipeline computes itself (`$...`, `zs_...`) no device may send. Beside each the
+    points that the device's own means of its factor feed."""
+    sent = point_table(site).filter(pl.col("kind").is_not_null())
+    is_device = pl.col("factor").str.starts_with(DEVICE_PREFIX)
+    points, device = sent.filter(~is_device), sent.filter(is_device)
     twice = points.filter(pl.struct("station", "factor").is_duplicated())
     if len(twice):
         station, factor = twice.select("station", "factor").row(0)
         raise ValueError(
             f"station {station} has two points of factor {factor}; a reading could not tell which it feeds"
         )
+    for name, prefix in (("device_point", DEVICE_PREFIX), ("device_zs_point", DEVICE_PREFIX + CONVERTED_PREFIX)):
+        bare = pl.col("factor").str.strip_prefix(prefix)
+        means = device.filter(pl.col("kind") == ("avg" if prefix == DEVICE_PREFIX else "zs_avg"))
+        means = means.select("station", bare, pl.col("point").alias(name), pl.col("period_s").alias(f"{name}_s"))
+        points = points.join(means, on=["station", "factor"], how="left", maintain_order="left")
     return points.join(_conversions("sent_unit"), on=["sent_unit", "unit"], how="left").select(
         *("station", "factor", "point", "sent_unit", "unit", "multiplier", "divisor"),
+        *("device_point", "device_zs_point", pl.col("device_point_s").alias("device_period_s")),
         pl.col("kind", "period_s", "valid_from", "valid_to").name.suffix("_point"),
         scale=pl.lit(10.0).pow(pl.col("decimals")),
     )

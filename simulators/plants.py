@@ -70,7 +70,8 @@ class Plant:
         self._site, self._seed, self._station = site, seed, station
         outlet_of = {one.station: one.outlet for one in site.stations}
         self.medium = next(outlet.medium for outlet in site.outlets if outlet.outlet == outlet_of[station])
-        self.points = sorted((one for one in site.points if one.station == station), key=lambda one: one.factor)
+        sent = [one for one in site.points if one.station == station and one.kind != "no_no2"]
+        self.points = sorted(sent, key=lambda one: one.factor)
         self._ref_o2 = max((one.ref_o2_pct for one in self.points if one.ref_o2_pct is not None), default=None)
         self._o2_point = next((one for one in self.points if one.factor == O2), None)
         self.levels = {one.factor: self._level(one) for one in self.points}  # sent unit; converted where it converts

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 import polars as pl
 
+from contracts.censored import is_censored
 from contracts.frames import DECODE_EVENTS, DECODE_REJECTS, DECODED, INSTANT, check, empty
 from contracts.ports import CodecResult
 from contracts.reasons import Reject
@@ -351,6 +352,10 @@ def _refused_value(value: object) -> _Refused | None:
     match value:
         case _Number():
             return None
+        case str() if is_censored(value):
+            return None
+        case str() if value.strip().upper() == "ND":
+            return Reject.VALUE_IS_TEXT, 'ND names no number: send the limit of quantification, for example "<0.05"'
         case str():
             return Reject.VALUE_IS_TEXT, f"a number must be sent without quotes: {value[:100]}"
         case bool():

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from contracts.civil_time import zone
-from contracts.factors import CONVERTED_PREFIX, FLOW_WEIGHTED_PREFIX, ratio
+from contracts.factors import CONVERTED_PREFIX, ratio
 from contracts.site import Limit, Period
 
 from ..base import Level, RuleBase, RuleProblem
@@ -37,14 +37,7 @@ class LimitRule(RuleBase):
 def bind(rule: LimitRule, ground: Ground) -> list[dict[str, Any]]:
     rows = []
     for point, limit, is_fallback in _limited(rule, ground):
-        subject = point["point"]
-        if rule.period in (
-            "day",
-            "month",
-            "year",
-        ):  # waste water is judged by flow-weighted means where there is a flow
-            weighted = ground.find(point["station"], FLOW_WEIGHTED_PREFIX + point["factor"])
-            subject = subject if weighted is None else weighted
+        subject = ground.judged(point["station"], point["factor"], rule.period)
         if limit is not None and limit.when_factor is not None:
             subject = _when(rule, limit, subject, point, ground)
         if rule.rolling > 1:
@@ -135,6 +128,12 @@ def _day_start(day: date | None, zone_name: str) -> datetime | None:
     return None if day is None else datetime(day.year, day.month, day.day, tzinfo=zone(zone_name))
 
 
+def holds(limit: Limit, zone_name: str) -> dict[str, datetime | None]:
+    """Columns of BINDINGS: for windows that start on the limit's days."""
+    until = None if limit.valid_to is None else limit.valid_to + timedelta(days=1)
+    return {"from_at": _day_start(limit.valid_from, zone_name), "to_at": _day_start(until, zone_name)}
+
+
 def _compared(rule: LimitRule, point: dict[str, Any], limit: Limit | None, zone_name: str) -> dict[str, Any]:
     point_decimals = int(point["decimals"])
     if limit is None:
@@ -150,7 +149,6 @@ def _compared(rule: LimitRule, point: dict[str, Any], limit: Limit | None, zone_
         factor = Decimal(str(multiple))
         return threshold(in_unit * factor if above else in_unit / factor, decimals)
 
-    until = None if limit.valid_to is None else limit.valid_to + timedelta(days=1)
     return {
         "above": above,
         "inclusive": limit.comparator in ("<", ">"),
@@ -160,8 +158,7 @@ def _compared(rule: LimitRule, point: dict[str, Any], limit: Limit | None, zone_
         "limit_scaled": scaled(in_unit, decimals),
         "limit_id": limit.limit_id,
         "is_limit_reached": times(1.0),
-        "from_at": _day_start(limit.valid_from, zone_name),
-        "to_at": _day_start(until, zone_name),
+        **holds(limit, zone_name),
     }
 
 

@@ -53,6 +53,15 @@ def test_a_bad_message_is_one_reject_with_its_evidence_and_its_neighbours_are_un
     assert row["message"] == sha256(topic.encode() + b"\0" + payload).digest()[:16]
 
 
+@pytest.mark.parametrize("text", ["<0.05", "0.05L"])
+def test_a_result_below_a_limit_of_quantification_is_half_of_it_in_both_protocols(text):
+    frame = hj212_frame("MN-1", f"a21026-Avg={text},a21026-Flag=N")
+    result = decode(("gi/S1/json", json_payload({"a21026": text})), ("gi/S1/hj212", frame))
+    assert result.rejects.is_empty()
+    rows = result.readings.select("value", "raw_text", "quality").rows()
+    assert rows == [(0.025, text, "censored")] * 2
+
+
 def test_the_guide_explains_every_reason():
     guide = (Path(__file__).parents[2] / "docs" / "guide" / "rejects.md").read_text(encoding="utf-8")
     explained = re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE)

@@ -87,6 +87,25 @@ def test_a_value_is_converted_once_from_the_unit_sent_else_from_the_registrys(cl
     )
 
 
+@pytest.mark.parametrize(
+    ("claim", "value", "quality"),
+    [
+        ({"raw_text": "<0.05"}, 0.025, "censored"),
+        ({"raw_text": "0.05L"}, 0.025, "censored"),
+        ({"raw_text": "< 0.05"}, 0.025, "censored"),
+        ({"raw_text": "<50", "raw_unit": "ug/m3"}, 0.025, "censored"),
+        ({"raw_text": "<0.05", "quality": "crc_modbus"}, 0.025, "crc_modbus,censored"),
+        ({"raw_text": "0.05", "quality": "crc_modbus"}, 0.05, "crc_modbus"),
+    ],
+)
+def test_below_a_limit_of_quantification_half_of_it_stands_for_the_value_and_it_says_so(claim, value, quality):
+    # beside it one that makes no number, which is rejected, and one that is a number, which is left alone
+    result = join(claim, {"raw_text": "ND"}, {"raw_text": "35.2"})
+    assert result.rejects["reason"].to_list() == ["not_a_number"]
+    rows = result.readings.select("value", "quality", "raw_text").rows()
+    assert rows == [(value, quality, claim["raw_text"]), (35.2, None, "35.2")]
+
+
 def test_minus_zero_is_zero():
     assert str(join({"raw_text": "-0"}).readings["value"][0]) == "0.0"
 
@@ -95,6 +114,28 @@ def test_only_the_feeding_kind_and_period_have_a_point():
     result = join({}, {"kind": "max"}, {"kind": "zs_avg"}, {"period_s": 3600}, {"kind": "cou"})
     assert [point is not None for point in result.readings["point"]] == [True, False, False, False, False]
     assert len(result.rejects) == 0
+
+
+def test_the_devices_own_hours_feed_points_of_their_own_beside_the_minutes():
+    points = [
+        Point(station="S1", factor="a21026", unit="mg/m3", kind="avg", period_s=60, ref_o2_pct=6, device_period_s=3600),
+        Point(station="S1", factor="a19001", unit="%", kind="avg", period_s=60),
+    ]
+    site = SITE.model_copy(update={"points": tuple(points)})
+    name_of = dict(point_table(site).select("point", "factor").iter_rows())
+    sent = [
+        {},
+        {"period_s": 3600},
+        {"period_s": 3600, "kind": "zs_avg"},
+        {"period_s": 3600, "kind": "max"},
+        {"period_s": 86400},
+        {"factor": "a19001", "raw_text": "11"},
+        {"factor": "a19001", "raw_text": "11", "period_s": 3600},
+    ]
+    readings = join(*sent, site=site).readings
+    fed = [None if point is None else name_of[point] for point in readings["point"]]
+    assert fed == ["a21026", "dev_a21026", "dev_zs_a21026", None, None, "a19001", None]
+    assert readings["factor"].to_list() == ["a21026"] * 5 + ["a19001"] * 2  # as sent, in the archive
 
 
 def test_an_amount_over_a_period_has_no_unit_unless_one_is_sent():

@@ -121,6 +121,12 @@ def test_a_wrong_message_is_one_reject_and_its_neighbours_are_unharmed(payload, 
     ("value", "reason"),
     [
         ('"35.2"', Reject.VALUE_IS_TEXT),
+        ('"ND"', Reject.VALUE_IS_TEXT),
+        ('"<"', Reject.VALUE_IS_TEXT),
+        ('"<-1"', Reject.VALUE_IS_TEXT),
+        ('"<0,05"', Reject.VALUE_IS_TEXT),
+        ('">0.05"', Reject.VALUE_IS_TEXT),
+        ('"0.05 mg/L"', Reject.VALUE_IS_TEXT),
         ('"NaN"', Reject.VALUE_IS_TEXT),
         ('""', Reject.VALUE_IS_TEXT),
         ("true", Reject.VALUE_IS_BOOLEAN),
@@ -157,6 +163,19 @@ def test_a_number_keeps_the_text_it_was_sent_in(number, form):
     result = decode(raw(f'{{"a":{form.format(number)}}}'))
     assert rejects(result) == []
     assert result.readings["raw_text"][0] == number
+
+
+@pytest.mark.parametrize("text", ["<0.05", "< 0.05", "＜0.05", "0.05L", "0.05 L", "<1"])
+@pytest.mark.parametrize("form", ["{}", '{{"value":{},"mark":"N"}}'])
+def test_a_result_below_a_limit_of_quantification_keeps_its_text(text, form):
+    result = decode(raw(f'{{"a":{form.format(json.dumps(text, ensure_ascii=False))},"b":2}}'))
+    assert rejects(result) == []
+    assert values(result) == [(0, "a", text), (0, "b", "2")]
+
+
+def test_nd_is_told_what_to_send_instead():
+    (detail,) = decode(raw('{"a":"ND"}')).rejects["detail"]
+    assert '"<0.05"' in detail
 
 
 def test_a_factor_given_twice_gives_no_reading_because_neither_can_be_preferred():
