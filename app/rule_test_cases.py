@@ -12,18 +12,19 @@ from typing import Any
 
 from contracts.civil_time import local, zone
 from contracts.factors import CONVERTED_PREFIX, Factor, standard_factors
-from contracts.site import Limit, Name, Outlet, Pair, Point, Site, SiteFile, Station
+from contracts.site import Facility, Limit, Member, Name, Outlet, Pair, ParkThreshold, Point, Site, SiteFile, Station
 from rules.limit_library import limit_library
 from rules.plan import compile_plan, idle
 
 from .limit_rows import assigned
 from .rule_files import TEST_SUFFIX, Placed, read_rule_file
+from .rule_test_park import PARK, enterprise, park
 from .rule_test_spec import INSTANT_KEYS, LimitRow, RuleTest, RuleTestFile
 from .site_checks import Table, cross_check
+from .site_files import TABLES
 from .yaml_lines import Lines, Loc, SiteError, SiteErrors, read_yaml_with_lines, suggestion, validate
 
 _CLOCK = re.compile(r"\d\d:\d\d(:\d\d)?")
-_TABLES = ("counties", "parks", "enterprises", "outlets", "stations", "points", "limits", "pairs")
 
 
 @dataclass(frozen=True)
@@ -152,18 +153,31 @@ class _Builder:
                 return None
         points = [row.point(factors) for row in test.points]
         names = list(dict.fromkeys(point.station for point in points))
-        for station in test.outlets:
-            if station not in names:
-                self.wrong(("outlets", station), f"no point is of station {station!r}{suggestion(station, names)}")
+        for key in ("outlets", "media", "places"):
+            for station in getattr(test, key):
+                if station not in names:
+                    self.wrong((key, station), f"no point is of station {station!r}{suggestion(station, names)}")
         outlet_of = {name: test.outlets.get(name, f"O-{name}") for name in names}
         outlets = {
             outlet: Outlet(
-                outlet=outlet, county="C1", medium=test.medium, name_zh=f"排口{name}", name_en=f"outlet {name}"
+                outlet=outlet,
+                county="C1",
+                park=PARK if test.has_park else None,
+                medium=test.media.get(name, test.medium),
+                name_zh=f"排口{name}",
+                name_en=f"outlet {name}",
+                **test.model_dump(include={"water_body", "target_class"}, exclude_unset=True),
             )
             for name, outlet in reversed(outlet_of.items())
         }
         stations = [
-            Station(station=name, outlet=outlet, name_zh=f"站{name}", name_en=f"station {name}")
+            Station(
+                station=name,
+                outlet=outlet,
+                name_zh=f"站{name}",
+                name_en=f"station {name}",
+                **dict(zip(("latitude", "longitude"), test.places.get(name, ()), strict=False)),
+            )
             for name, outlet in outlet_of.items()
         ]
         rows: dict[str, list[Any]] = {
@@ -173,6 +187,14 @@ class _Builder:
             "limits": [self._limit(n, row, points, outlet_of) for n, row in enumerate(test.limits)],
             "pairs": [Pair(**row.model_dump()) for row in test.pairs],
         }
+        if test.has_park:
+            rows |= {
+                "parks": [park(test.wind_station)],
+                "enterprises": [enterprise()],
+                "facilities": [Facility(**row.model_dump()) for row in test.facilities],
+                "members": [Member(**row.model_dump()) for row in test.members],
+                "park_thresholds": [ParkThreshold(**row.model_dump()) for row in test.park_thresholds],
+            }
         self._cross_check(rows)
         if self.errors:
             return None
@@ -195,8 +217,8 @@ class _Builder:
 
     def _cross_check(self, rows: dict[str, list[Any]]) -> None:
         """The registry's own checks; rows go by number there and by line here."""
-        keys = {"outlets": "outlet", "stations": "station", "limits": "limit_id", "pairs": "pair"}
-        tables = {name: Table(Path("this test") / name, keys.get(name), is_present=name in rows) for name in _TABLES}
+        keys = {name: key for name, (_, key) in TABLES.items() if key is not None}
+        tables = {name: Table(Path("this test") / name, keys.get(name), is_present=name in rows) for name in TABLES}
         for name, its in rows.items():
             seen: set[object] = set()
             for n, row in enumerate(its):
@@ -237,12 +259,16 @@ class _Builder:
 
     def _check_sources(self, site: Site) -> None:
         measured = {(point.station, point.factor) for point in site.points}
+        with_means = {(point.station, point.factor) for point in site.points if point.device_period_s}
         stations = {station for station, _ in measured}
         for n, series in enumerate(self._test.series):
             if (series.station, series.factor) not in measured:
                 there = ", ".join(sorted(factor for station, factor in measured if station == series.station))
                 message = f"{series.factor!r} is not a point of station {series.station!r}"
                 self.wrong(("series", n, "factor"), f"{message}, which measures {there or 'nothing'}")
+            elif series.device is not None and (series.station, series.factor) not in with_means:
+                message = f"point {series.factor!r} of station {series.station!r} has no device_period_s: 3600 or 86400"
+                self.wrong(("series", n, "device"), message)
         for n, malformed in enumerate(self._test.malformed):
             if malformed.station not in stations:
                 self.wrong(("malformed", n, "station"), f"no point is of station {malformed.station!r}")

@@ -8,14 +8,17 @@ from pydantic import AfterValidator, Field, field_validator
 from contracts.durations import format_duration
 from contracts.factors import Factor
 from contracts.reasons import Alert, NoJudgement, Transition, Verdict
-from contracts.site import Dated, Duration, Identifier, Medium, Pair, Point, Strict
+from contracts.site import FACILITY_SUBJECT, PARK_SUBJECT, Dated, Duration, Identifier, Medium, Pair, Point, Strict
 from rules.series import SeriesError, Value, parse_series
 from rules.spec import Level
 
 from . import limit_rows
+from .rule_test_park import FacilityRow, MemberRow, ThresholdRow
 
 LENGTH_MAX = timedelta(days=400)
 INSTANT_KEYS = frozenset({"window", "opened", "fired", "resolved"})
+# whom a verdict is on: a station, or a park or shared facility
+SubjectName = Annotated[str, Field(pattern=rf"^({PARK_SUBJECT}|{FACILITY_SUBJECT})?[A-Za-z0-9][A-Za-z0-9_.-]{{0,63}}$")]
 _SECOND, _MINUTE, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
 
 
@@ -41,13 +44,18 @@ class PointRow(Dated):
     station: Identifier = "S1"
     factor: str
     unit: str | None = None
-    kind: Literal["rtd", "avg", "min", "max", "cou", "zs_rtd", "zs_avg"] = "avg"
+    kind: Literal["rtd", "avg", "min", "max", "cou", "zs_rtd", "zs_avg", "no_no2"] = "avg"
     period_s: Literal[0, 60, 3600, 86400] | None = None
     interval: Annotated[Duration, _between(_SECOND, _DAY)] = _MINUTE
     range_min: float | None = None
     range_max: float | None = None
     ref_o2_pct: float | None = None
     convert: Literal["mean_then_convert", "convert_then_mean"] = "mean_then_convert"
+    basis: Literal["dry", "wet"] = "dry"
+    state: Literal["standard", "actual"] = "standard"
+    air_pressure_kpa: float | None = None
+    device_period_s: Literal[0, 3600, 86400] = 0
+    judged_source: Literal["recomputed", "device"] = "recomputed"
 
     def point(self, factors: dict[str, Factor]) -> Point:
         unit = self.unit or (factors[self.factor].unit if self.factor in factors else "")
@@ -81,7 +89,8 @@ class SeriesRow(Strict):
 
     station: Identifier = "S1"
     factor: str
-    step: Annotated[Duration, _between(_SECOND, LENGTH_MAX)] | None = None  # the point's interval
+    step: Annotated[Duration, _between(_SECOND, LENGTH_MAX)] | None = None  # the point's interval, or device_period_s
+    device: Literal["avg", "zs_avg"] | None = None  # the device's own means, of the point's device_period_s
     values: str
     late: Duration = timedelta(0)
 
@@ -111,7 +120,7 @@ class Row(Strict):
     """What an expected row may say of both verdicts and alerts; only keys that are written are compared."""
 
     rule: Identifier
-    station: Identifier | None = None
+    station: SubjectName | None = None
     factor: str | None = None
     period: str | None = None
     limit_id: Identifier | None = None
@@ -154,9 +163,17 @@ class RuleTest(Strict):
     start: str
     time_zone: str | None = None
     outlets: dict[Identifier, Identifier] = Field({})  # station -> outlet, for rules and limits that name outlets
+    water_body: Literal["river", "lake"] = "river"
+    target_class: Literal[0, 1, 2, 3, 4, 5] = 0
     points: Annotated[tuple[PointRow, ...], AfterValidator(_not_empty)]
     limits: tuple[LimitRow, ...] = ()
     pairs: tuple[PairRow, ...] = ()
+    media: dict[Identifier, Medium] = Field({})  # station -> the medium of its outlet, where it is another one
+    places: dict[Identifier, tuple[float, float]] = Field({})  # station -> latitude, longitude; the park is at 28, 107
+    wind_station: Identifier | None = None
+    facilities: tuple[FacilityRow, ...] = ()
+    members: tuple[MemberRow, ...] = ()
+    park_thresholds: tuple[ThresholdRow, ...] = ()
     series: tuple[SeriesRow, ...] = ()
     malformed: tuple[MalformedRow, ...] = ()
     until: Annotated[Duration, _between(_SECOND, LENGTH_MAX)] | None = None
@@ -172,6 +189,11 @@ class RuleTest(Strict):
         if offset is None:
             raise ValueError(f"{text!r} is not an instant with offset; write for example 2026-03-01T08:00:00+08:00")
         return text
+
+    @property
+    def has_park(self) -> bool:
+        """Whether its outlets stand in a park."""
+        return bool(self.facilities or self.members or self.park_thresholds)
 
     @property
     def start_at(self) -> datetime:

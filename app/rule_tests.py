@@ -113,9 +113,12 @@ def _messages(case: Case) -> list[Message]:
         point = points[series.station, series.factor]
         again = before.count((series.station, series.factor))
         before.append((series.station, series.factor))
-        for at, value in _timed(case, series, timedelta(seconds=point.interval_s)):
-            received_at = at + timedelta(seconds=point.period_s) + TRAVEL + series.late
-            key = (received_at, series.station, at, point.kind, point.period_s, again)
+        kind, period_s, interval_s = point.kind, point.period_s, point.interval_s
+        if series.device is not None and point.device_period_s:
+            kind, period_s, interval_s = series.device, point.device_period_s, point.device_period_s
+        for at, value in _timed(case, series, timedelta(seconds=interval_s)):
+            received_at = at + timedelta(seconds=period_s) + TRAVEL + series.late
+            key = (received_at, series.station, at, kind, period_s, again)
             number = value.text if value.mark is None else f'{{"value":{value.text},"mark":"{value.mark}"}}'
             told.setdefault(key, []).append(f'"{series.factor}":{number}')
     messages = []
@@ -188,7 +191,7 @@ def _alerts(case: Case, span: Span) -> list[Found]:
     found = []
     for episode in sorted(episodes.by_id.values(), key=lambda one: (str(one["opened_at"]), str(one["id"]))):
         told = [row for row in span.transitions if row["episode"]["id"] == episode["id"]]  # type: ignore[index]
-        first, words = told[0]["episode"], str(told[0]["transition"])
+        first, words, tick = told[0]["episode"], str(told[0]["transition"]), told[0]["tick"]
         decimals = int(str(episode["decimals"]))
         instants = {
             key: datetime.fromisoformat(str(at)) if (at := episode[f"{key}_at"]) else None
@@ -204,8 +207,8 @@ def _alerts(case: Case, span: Span) -> list[Found]:
                 "valid_n": episode["peak_valid_n"],
                 "expected_n": episode["peak_expected_n"],
                 "told": tuple(str(row["transition"]) for row in told),
-                "text_zh": texts.alert(words, first, "zh"),  # type: ignore[arg-type]
-                "text_en": texts.alert(words, first, "en"),  # type: ignore[arg-type]
+                "text_zh": texts.alert(words, first, "zh", tick),  # type: ignore[arg-type]
+                "text_en": texts.alert(words, first, "en", tick),  # type: ignore[arg-type]
             }
         )
     return found

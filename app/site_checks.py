@@ -11,11 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from contracts.factors import CONVERTED_PREFIX, OWN_FACTORS, UNITS, Factor, units_of
-from contracts.points import O2
+from contracts.points import (
+    MOISTURE,
+    NO,
+    NO2,
+    NOX,
+    O2,
+    STACK_PRESSURE,
+    STACK_TEMPERATURE,
+    is_brought_to_standard,
+)
 from contracts.site import Dated, Point
 
+from .site_checks_park import park_checks
 from .yaml_lines import SiteError, nearest, suggestion
 
+MASS_PER_GAS = "mass per gas volume"
 O2_AIR_PCT = 20.9  # conversion to a reference O2 divides by the distance to it
 DAY_S = 86_400
 HINTS_MAX = 50  # of a column: looking for what was meant costs milliseconds a name, and a wrong file has thousands
@@ -39,13 +50,16 @@ Found = Iterator[SiteError]
 
 # table -> column -> the table whose rows it names
 REFERENCES = {
-    "parks": {"county": "counties"},
+    "parks": {"county": "counties", "wind_station": "stations"},
     "enterprises": {"county": "counties", "park": "parks"},
     "outlets": {"enterprise": "enterprises", "county": "counties", "park": "parks"},
     "stations": {"outlet": "outlets"},
     "points": {"station": "stations"},
     "limits": {"outlet": "outlets"},
     "pairs": {"production_station": "stations", "treatment_station": "stations"},
+    "facilities": {"park": "parks", "power_station": "stations"},
+    "members": {"facility": "facilities", "enterprise": "enterprises", "station": "stations"},
+    "park_thresholds": {"park": "parks"},
 }
 
 
@@ -58,11 +72,16 @@ def cross_check(tables: Tables, factors: dict[str, Factor]) -> list[SiteError]:
         _equipment_numbers_are_unique,
         _points_fit_their_factor,
         _points_are_unique,
+        _classes_are_of_water,
+        _device_means_fit,
         _conversions_have_their_oxygen,
+        _conversions_have_their_stack,
         _limits_are_measured,
         _limits_have_their_oxygen,
+        _instants_are_as_measured,
         _conditions_are_measured,
         _pairs_are_power,
+        park_checks,
     )
     return [error for check in checks for error in check(tables, factors)]
 
@@ -175,6 +194,30 @@ def _unfit_sampling(row: Point) -> Iterator[tuple[str, str]]:
         yield "period_s", f"{row.kind} is of a period; write 60, 3600 or 86400"
 
 
+def _classes_are_of_water(tables: Tables, _: dict[str, Factor]) -> Found:
+    outlets = tables["outlets"]
+    for line, row in outlets.rows.items():
+        if row.medium != "surface_water":
+            for column in ("water_body", "target_class"):
+                if column in row.model_fields_set:
+                    message = f"is of surface_water, not of {row.medium}; leave the cell empty"
+                    yield SiteError(outlets.path, line, column, message)
+
+
+def _device_means_fit(tables: Tables, _: dict[str, Factor]) -> Found:
+    points = tables["points"]
+    for line, row in points.rows.items():
+        if row.judged_source == "device" and not row.device_period_s:
+            message = "says the period of the device's own means, which judged_source has judged: write 3600 or 86400"
+            yield SiteError(points.path, line, "device_period_s", message)
+        if row.device_period_s and row.interval_s >= row.device_period_s:
+            message = f"{row.device_period_s} s must be longer than interval_s {row.interval_s}: it is a mean of these"
+            yield SiteError(points.path, line, "device_period_s", message)
+        if row.judged_source == "device" and is_brought_to_standard(row):
+            message = "the device's own means are judged as they are sent: they must be dry and at standard state"
+            yield SiteError(points.path, line, "judged_source", message)
+
+
 def _points_are_unique(tables: Tables, _: dict[str, Factor]) -> Found:
     points, first = tables["points"], {}
     for line, row in points.rows.items():
@@ -198,6 +241,46 @@ def _conversions_have_their_oxygen(tables: Tables, _: dict[str, Factor]) -> Foun
         elif row.station not in with_o2 and points.is_whole:
             message = f"conversion needs a point {O2} (oxygen) at station {row.station!r}"
             yield SiteError(points.path, line, "ref_o2_pct", message)
+
+
+def _conversions_have_their_stack(tables: Tables, factors: dict[str, Factor]) -> Found:
+    points = tables["points"]
+    there = {(row.station, row.factor) for row in points.rows.values()}
+    for line, row in points.rows.items():
+        for column, message in _unfit_conversion(row, factors):
+            yield SiteError(points.path, line, column, message)
+        needs: dict[str, tuple[str, ...]] = {
+            "basis": (MOISTURE,) if row.basis == "wet" else (),
+            "state": (STACK_TEMPERATURE, STACK_PRESSURE) if row.state == "actual" else (),
+            "kind": (NO, NO2) if row.kind == "no_no2" else (),
+        }
+        for column, wanted in needs.items():
+            for factor in wanted if points.is_whole else ():
+                if (row.station, factor) not in there:
+                    name = _short(factors[factor])
+                    message = f"{getattr(row, column)} needs a point {factor} ({name}) at station {row.station!r}"
+                    yield SiteError(points.path, line, column, message)
+
+
+def _unfit_conversion(row: Point, factors: dict[str, Factor]) -> Iterator[tuple[str, str]]:
+    dimension = UNITS[factors[row.factor].unit][0] if row.factor in factors else MASS_PER_GAS
+    if row.basis == "wet" and row.factor != O2 and dimension != MASS_PER_GAS:
+        yield "basis", f"{row.factor} is no concentration in a gas; leave the cell empty"
+    if row.state == "actual" and dimension != MASS_PER_GAS:
+        yield "state", f"{row.factor} is no mass in a volume of gas; leave the cell empty"
+    if row.state == "actual" and row.air_pressure_kpa is None:
+        yield "air_pressure_kpa", "is needed with state actual: the place's mean air pressure, for example 91.3"
+    if row.state != "actual" and row.air_pressure_kpa is not None:
+        yield "air_pressure_kpa", "only goes with state actual; leave the cell empty"
+    if row.air_pressure_kpa is not None and not 50 <= row.air_pressure_kpa <= 110:
+        yield "air_pressure_kpa", f"{row.air_pressure_kpa:g} kPa is no air pressure; at sea level it is 101.325"
+    if row.kind == "no_no2":
+        if row.factor != NOX:
+            yield "kind", f"no_no2 makes {NOX} of {NO} and {NO2}; {row.factor} is measured"
+        if is_brought_to_standard(row):
+            yield "kind", f"no_no2 is made of dry values at standard state: say basis and state of {NO} and {NO2}"
+        if row.device_period_s:
+            yield "device_period_s", "of a factor the device does not send; leave the cell empty"
 
 
 def _limits_are_measured(tables: Tables, factors: dict[str, Factor]) -> Found:
@@ -261,6 +344,16 @@ def _limits_have_their_oxygen(tables: Tables, _: dict[str, Factor]) -> Found:
                 where = f"point {point.factor} of station {point.station!r} ({points.path.name}:{at})"
                 message = f"{stated}, but {where} converts to {point.ref_o2_pct:g} %; they must be the same"
                 yield SiteError(limits.path, line, "ref_o2_pct", message)
+
+
+def _instants_are_as_measured(tables: Tables, _: dict[str, Factor]) -> Found:
+    limits, points, measuring = tables["limits"], tables["points"], _measuring(tables)
+    for line, row in limits.rows.items():
+        for at in measuring.get((row.outlet, row.factor), []) if row.period == "instant" else ():
+            if is_brought_to_standard(points.rows[at]):
+                where = f"point {row.factor} of station {points.rows[at].station!r} ({points.path.name}:{at})"
+                message = f"instant values are not made dry or brought to standard state, as {where} is to be"
+                yield SiteError(limits.path, line, "period", message)
 
 
 def _conditions_are_measured(tables: Tables, factors: dict[str, Factor]) -> Found:

@@ -14,13 +14,16 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from contracts.factors import CONVERTED_PREFIX, UNITS, Factor, standard_factors
+from contracts.factors import CONVERTED_PREFIX, MASS_RATE_PREFIX, UNITS, Factor, standard_factors
 from contracts.site import (
     County,
     Enterprise,
+    Facility,
+    Member,
     Outlet,
     Pair,
     Park,
+    ParkThreshold,
     Point,
     Site,
     SiteFile,
@@ -56,6 +59,9 @@ TABLES: dict[str, tuple[type[BaseModel], str | None]] = {
     "points": (Point, None),
     "limits": (LimitRow, "limit_id"),
     "pairs": (Pair, "pair"),
+    "facilities": (Facility, "facility"),
+    "members": (Member, "member"),
+    "park_thresholds": (ParkThreshold, "threshold"),
 }
 REQUIRED_TABLES = ("outlets", "stations", "points")
 
@@ -219,8 +225,9 @@ def _factors(table: Table) -> tuple[dict[str, Factor], list[SiteError]]:
         if row.unit not in UNITS:
             hint = suggestion(row.unit, UNITS) or f"; there are {', '.join(UNITS)}"
             errors.append(SiteError(table.path, line, "unit", f"{row.unit!r} is not a unit{hint}"))
-        elif row.code.startswith(("$", CONVERTED_PREFIX)):
-            message = f"{row.code!r}: names beginning with $ and {CONVERTED_PREFIX} are the pipeline's own"
+        elif row.code.startswith(("$", CONVERTED_PREFIX, MASS_RATE_PREFIX)):
+            own = f"$, {CONVERTED_PREFIX} and {MASS_RATE_PREFIX}"
+            message = f"{row.code!r}: names beginning with {own} are the pipeline's own"
             errors.append(SiteError(table.path, line, "code", message))
         elif known is not None:
             given = {name: text for name in ("name_zh", "name_en") if (text := getattr(row, name)) is not None}

@@ -20,6 +20,9 @@ Period = Literal["instant", "minute", "five_minute", "hour", "day", "month", "ye
 Medium = Literal["flue_gas", "voc_stack", "waste_water", "surface_water", "ambient_air", "power", "energy"]
 
 
+LimitBasis = Literal["standard", "permit", "ultra_low", "agreement", "internal"]
+
+
 class Strict(BaseModel):
     """Unknown keys are errors; instances do not change."""
 
@@ -149,6 +152,7 @@ class Park(Strict):
     name_en: str
     latitude: float | None = None
     longitude: float | None = None
+    wind_station: Identifier | None = None  # measures a01007 and a01008 for the park's fence line
 
 
 class Enterprise(Strict):
@@ -173,6 +177,8 @@ class Outlet(Strict):
     name_zh: str
     name_en: str
     outlet_no: str | None = None  # permit's number, for example DA001
+    water_body: Literal["river", "lake"] = "river"  # of surface water: total phosphorus is rated in two ways
+    target_class: Literal[0, 1, 2, 3, 4, 5] = 0  # of surface water: GB 3838-2002; 0: none is set
 
 
 class Station(Dated):
@@ -200,13 +206,20 @@ class Point(Dated):
     station: Identifier
     factor: str
     unit: str  # the unit the device sends, assumed where the protocol sends none
-    kind: Literal["rtd", "avg", "min", "max", "cou", "zs_rtd", "zs_avg"] = "rtd"
+    kind: Literal["rtd", "avg", "min", "max", "cou", "zs_rtd", "zs_avg", "no_no2"] = "rtd"  # no_no2: NOx of its parts
     period_s: Literal[0, 60, 3600, 86400] = 0
     interval_s: Annotated[int, Field(ge=1, le=86400)] = 60
     range_min: float | None = None  # canonical unit; outside it a reading is invalid, not rejected
     range_max: float | None = None
     ref_o2_pct: float | None = None  # set: `zs_<factor>` is computed with the station's O2 (a19001)
     convert: Literal["mean_then_convert", "convert_then_mean"] = "mean_then_convert"
+    basis: Literal["dry", "wet"] = "dry"  # as measured; wet: made dry with the station's moisture (a01014)
+    state: Literal["standard", "actual"] = (
+        "standard"  # as measured; actual: brought to 0 degC and 101.325 kPa, with ...
+    )
+    air_pressure_kpa: float | None = None  # ... the place's air pressure and the station's a01012 and a01013
+    device_period_s: Literal[0, 3600, 86400] = 0  # not 0: the device's own means of it are the point dev_<factor>
+    judged_source: Literal["recomputed", "device"] = "recomputed"  # whose windows limits are bound to
 
 
 class Limit(Dated):
@@ -227,7 +240,7 @@ class Limit(Dated):
     when_factor: str | None = None  # the limit holds for windows in which this factor of the same station ...
     when_comparator: Literal["<=", "<", ">=", ">"] | None = None  # ... has a mean that is so ...
     when_value: float | None = None  # ... against this, in the factor's canonical unit
-    basis: Literal["standard", "permit", "ultra_low", "agreement", "internal"]
+    basis: LimitBasis
     standard: str
     clause: str = ""
     source: str = ""
@@ -246,6 +259,69 @@ class Pair(Strict):
     treatment_on_kw: float
     name_zh: str
     name_en: str
+    rated_kw: Annotated[float, Field(gt=0)] | None = None  # of the treatment; without it low load is not judged
+    treatment_share_min: Annotated[float, Field(gt=0, le=1)] | None = None  # of rated_kw; none: indicator GI02's
+    start_before_s: Annotated[int, Field(ge=60, le=3600)] | None = None  # treatment runs so long before production
+    stop_after_s: Annotated[int, Field(ge=60, le=3600)] | None = None  # ... and so long after it
+
+
+PARK_SUBJECT, FACILITY_SUBJECT = "park:", "facility:"  # begin the name a verdict on a park or facility stands under
+Basis = Literal["law", "practice", "project_default", "park_plan"]  # what a number rests on that is no limit
+FacilityKind = Literal["coating", "voc_treatment", "carbon_regeneration", "waste_water", "solid_waste", "other"]
+Names = Annotated[tuple[Identifier, ...], BeforeValidator(lambda text: text.split() if isinstance(text, str) else text)]
+
+
+class Facility(Strict):
+    """Treatment that several enterprises share ("green island"): what goes in, what comes out, what it may take."""
+
+    facility: Identifier
+    park: Identifier
+    name_zh: str
+    name_en: str
+    kind: FacilityKind
+    inlet_stations: Names = ()  # in a cell: separated by spaces
+    outlet_stations: Names = ()
+    fugitive_stations: Names = ()  # measure with their flow what escapes collection
+    power_station: Identifier | None = None
+    power_factor: str | None = None
+    capacity: Annotated[float, Field(gt=0)] | None = None
+    capacity_unit: str | None = None  # of flow (m3/h, m3/d) or of mass (kg/h)
+    capacity_factor: str | None = None  # whose mass
+    removal_min_pct: Annotated[float, Field(gt=0, lt=100)] | None = None  # none: indicator GI03's
+    removal_from_kg_h: Annotated[float, Field(gt=0)] | None = None  # removal is judged from here on; none: GI03's
+    removal_exempt: str | None = None  # why removal is not judged, for example low-VOC materials
+    collection_pct: Annotated[float, Field(ge=0, le=100)] | None = None  # assigned, where it is not measured
+    collection_source: str | None = None
+
+
+class Member(Dated):
+    """What an enterprise may send to a shared facility by its contract."""
+
+    member: Identifier
+    facility: Identifier
+    enterprise: Identifier
+    station: Identifier | None = None  # measures what it sends; none: it is not metered
+    factor: str | None = None
+    period: Literal["hour", "day"] = "hour"
+    limit: Annotated[float, Field(gt=0)] | None = None  # contract: at most this concentration of the factor
+    limit_unit: str | None = None
+    load: Annotated[float, Field(gt=0)] | None = None  # contract: at most this flow, or this mass of the factor
+    load_unit: str | None = None
+    contract: str = ""
+
+
+class ParkThreshold(Dated):
+    """A number a park as a whole is held against."""
+
+    threshold: Identifier
+    park: Identifier
+    measure: Literal["total", "fence_line"] = "total"  # mass of all its outlets; or downwind minus upwind
+    factor: str
+    period: Literal["hour", "day"] = "hour"
+    limit: Annotated[float, Field(gt=0)]
+    unit: str
+    basis: Basis
+    source: str
 
 
 class Site(Strict):
@@ -261,6 +337,9 @@ class Site(Strict):
     points: tuple[Point, ...]
     limits: tuple[Limit, ...] = ()
     pairs: tuple[Pair, ...] = ()
+    facilities: tuple[Facility, ...] = ()
+    members: tuple[Member, ...] = ()
+    park_thresholds: tuple[ParkThreshold, ...] = ()
 
     @property
     def time_zone(self) -> str:
@@ -271,3 +350,12 @@ def covers(row: Dated, at: datetime) -> bool:
     """Whether a dated row holds at the instant's date (valid_to is the last day it holds)."""
     day = at.date()
     return (row.valid_from is None or row.valid_from <= day) and (row.valid_to is None or day <= row.valid_to)
+
+
+def covers_each_other(one: Dated, other: Dated) -> bool:
+    """Whether there is a day on which both rows hold."""
+
+    def begins_by_the_end(row: Dated, of: Dated) -> bool:
+        return row.valid_from is None or of.valid_to is None or row.valid_from <= of.valid_to
+
+    return begins_by_the_end(one, other) and begins_by_the_end(other, one)

@@ -7,6 +7,7 @@ import pytest
 from app.site_files import load_site
 from contracts.points import point_table
 from rules.limit_library import limit_library
+from rules.mass import sources
 
 ZUNYI = Path(__file__).resolve().parents[2] / "deploy" / "sites" / "zunyi"
 
@@ -122,8 +123,19 @@ def test_the_green_island_serves_two_members_with_one_treatment(site):
     assert {"a24088"} <= factors_of(site, "ZA-ISLAND-IN") & factors_of(site, "ZA-ISLAND-OUT")
 
 
+def test_the_green_island_is_a_facility_with_members_thresholds_and_a_rating(site):
+    island = next(one for one in site.facilities if one.facility == "za-island")
+    assert (island.inlet_stations, island.outlet_stations) == (("ZA-ISLAND-IN",), ("ZA-ISLAND-OUT",))
+    served = [pair for pair in site.pairs if pair.treatment_station == island.power_station]
+    assert {pair.rated_kw for pair in served} == {100.0}
+    assert {one.enterprise for one in site.members if one.facility == island.facility} == {"za-a", "za-b"}
+    assert {one.basis for one in site.park_thresholds} == {"park_plan"}
+    assert all("invented" in one.source for one in site.park_thresholds)
+    assert sources(site, "zhengan", "a24088") == ["ZA-ISLAND-OUT"]  # what the island takes in does not leave the park
+
+
 def test_names_are_invented_and_in_both_languages(site):
-    named = (*site.parks, *site.enterprises, *site.outlets, *site.stations, *site.pairs)
+    named = (*site.facilities, *site.parks, *site.enterprises, *site.outlets, *site.stations, *site.pairs)
     assert all(one.name_zh and one.name_en for one in named)
     assert all(enterprise.permit_no.startswith("EXAMPLE-") for enterprise in site.enterprises)
     assert all(enterprise.credit_no is None for enterprise in site.enterprises)
