@@ -55,7 +55,7 @@ def alert_step(run: Run, times: Times, binding: Row, verdict: Row, revisions: Se
     for row in at_ticks:
         word, about = str(row["transition"]), row["episode"]
         assert isinstance(about, dict)
-        zh, en = texts.alert(word, about, "zh"), texts.alert(word, about, "en")
+        zh, en = (texts.alert(word, about, language, row["tick"]) for language in ("zh", "en"))
         blocks.append(f"at {times.at(row['tick'])} {word.replace('_', ' ')}:\n  {en}\n  {zh}")  # type: ignore[arg-type]
         told.append({"tick": times.iso(row["tick"]), "transition": word, "id": about["id"], "en": en, "zh": zh})  # type: ignore[arg-type]
     shown = blocks if show_all else shortened(blocks, 1, 1, "changes")

@@ -1,9 +1,10 @@
 """Which limit a window was compared with, on what that limit rests, and why this row of limits.csv and no other."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 
 from contracts.civil_time import local
+from contracts.reasons import Verdict
 from contracts.site import Limit
 from rules.judgement import judged_by, judgements, may_say
 
@@ -31,13 +32,14 @@ STATUS = {
 }
 
 
-def limit_step(run: Run, verdict: Row, judged: Collection[object]) -> Step:
-    """judged: the limit_ids of all verdicts of the window."""
+def limit_step(run: Run, verdict: Row, judged: Mapping[object, object]) -> Step:
+    """judged: the limit_ids of all verdicts of the window, with their states."""
     step = Step("Limit")
-    if run.clause:
-        step.lines.append(f"the rule rests on: {run.clause}")
-    step.facts = {"rule_clause": run.clause, "limit_id": verdict["limit_id"]}
-    if verdict["limit_id"] is None:
+    clause = run.rule.clause
+    if clause:
+        step.lines.append(f"the rule rests on: {clause}")
+    step.facts = {"rule_clause": clause, "limit_id": verdict["limit_id"]}
+    if verdict["limit_id"] not in run.limits():  # none, or the name a rule gives to a bound of its own
         own = "the rule compares with a number of its own, not with a row of limits.csv"
         none = "no row of limits.csv holds for this outlet, factor, period and date: no judgement"
         step.lines.append(none if verdict["reason"] == "no_limit_configured" else own)
@@ -109,7 +111,9 @@ def _condition(run: Run, limit: Limit, verdict: Row) -> Iterator[str]:
     yield f"it holds only where {needed}; its mean for this window is {mean} {row['unit']}"
 
 
-def _editions(run: Run, limit: Limit, window_at: datetime, period: str, judged: Collection[object]) -> Iterator[str]:
+def _editions(
+    run: Run, limit: Limit, window_at: datetime, period: str, judged: Mapping[object, object]
+) -> Iterator[str]:
     """Why this row and not the others of the same outlet, factor and period."""
     day = local(window_at, run.plan.zone).date()
     yield f"it holds on {day}: {_dates(limit)}"
@@ -122,7 +126,9 @@ def _editions(run: Run, limit: Limit, window_at: datetime, period: str, judged: 
         said = f"{other.limit_id} ({other.comparator} {in_unit(format(other.limit, '.12g'), other.unit)})"
         starts = other.valid_from is None or other.valid_from <= day
         ends = other.valid_to is None or day <= other.valid_to
-        if other.limit_id in judged:
+        if judged.get(other.limit_id) == Verdict.NOT_APPLICABLE:
+            yield f"{said} is not applicable to this window: see there"
+        elif other.limit_id in judged:
             yield f"{said} holds too and is judged as well: see there"
         elif not (starts and ends):
             yield f"{said} is not judged: it does not hold on this date ({_dates(other)})"

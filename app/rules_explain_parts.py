@@ -5,7 +5,7 @@ Promises: whether a reading counts is what `rules.samples` says of it, and which
 """
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
@@ -21,6 +21,8 @@ from rules.samples import samples_of
 from .rules_explain_run import Row, Run
 
 COUNTED_OUT = "counted_out"  # neither its own mark nor its range says so
+SAID_INVALID = "said_invalid"  # people said so: a mark they made, a failed check
+LENGTH_S = {"minute": 60, "five_minute": 300, "hour": 3600, "day": 86400, "month": 31 * 86400}
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Parts:
     replaced: list[Part] = field(default_factory=list)  # readings that another of the same instant took the place of
     too_late: list[Part] = field(default_factory=list)  # readings that came when the window was no longer revised
     disagreement: str | None = None
+    every_s: int = 0  # how far apart the parts are: of readings as expected, of windows their length
 
     def by_at(self) -> dict[datetime, Part]:
         return {part.at: part for part in self.parts}
@@ -71,7 +74,8 @@ def parts_of(run: Run, point: int, period: str, window_at: datetime, window_s: i
     if below is None:
         found = _readings(run, point, period, window_at, end_at, tick)
     else:
-        found = Parts(below, run.part_s(point, period), _windows(run, point, period, below, window_at, end_at, tick))
+        parts = _windows(run, point, period, below, window_at, end_at, tick)
+        found = Parts(below, run.part_s(point, period), parts, every_s=LENGTH_S[below])
     decided = run.window(point, period, window_at, tick)
     if decided is not None:
         found.disagreement = _disagreement(found, decided)
@@ -91,10 +95,14 @@ def _readings(run: Run, point: int, period: str, window_at: datetime, end_at: da
     both = rows.join(judged, on=key, how="left").sort("event_at", "device_revision", "received_at", "message")
     marks = dict(run.plan.marks.select("mark", "mark_valid").iter_rows())
     last_at = _last_tick(run, period, window_at if is_instant else end_at)
-    found = Parts(None, int(str(about["interval_s"])) if is_instant else run.part_s(point, period), [])
+    part_s = int(str(about["interval_s"])) if is_instant else run.part_s(point, period)
+    found = Parts(None, part_s, [], every_s=part_s)
+    said = _said_invalid(run, point, tick)
     newest: dict[datetime, Part] = {}
     for row in both.iter_rows(named=True):
         part = _reading(row, about, marks)
+        if part.counts and any(from_at <= part.at and (to_at is None or part.at < to_at) for from_at, to_at in said):
+            part = replace(part, total=0, n=0, why=SAID_INVALID)
         if row["known_at"] > last_at:
             found.too_late.append(part)
             continue
@@ -106,6 +114,13 @@ def _readings(run: Run, point: int, period: str, window_at: datetime, end_at: da
         newest[part.at] = part
     found.parts = list(newest.values())
     return found
+
+
+def _said_invalid(run: Run, point: int, tick: datetime | None) -> list[tuple[datetime, datetime | None]]:
+    """Stretches of event time in which readings do not count, by what people had said at the tick."""
+    holds = (pl.col("tick") <= tick) & (pl.col("until").is_null() | (pl.col("until") > tick))
+    said = run.effects.filter((pl.col("point") == point) & (pl.col("effect") == "invalid") & holds)
+    return said.select("from_at", "to_at").rows()
 
 
 def _last_tick(run: Run, period: str, end_at: datetime) -> datetime:
@@ -149,19 +164,19 @@ def _windows(
     run: Run, point: int, period: str, below: str, window_at: datetime, end_at: datetime, tick: datetime
 ) -> list[Part]:
     """A smaller window gives its mean where it may be judged; a day gives the year its hours."""
-    about = run.point(point)
-    mine = (pl.col("station") == about["station"]) & (pl.col("factor") == about["factor"]) & (pl.col("period") == below)
+    mine = (pl.col("point") == point) & (pl.col("period") == below)
     inside = pl.col("window_at").is_between(window_at, end_at, "left") & (pl.col("decided_at") <= tick)
-    rows = run.aggregates.filter(mine & inside).sort("window_at", "revision").unique("window_at", keep="last")
+    rows = run.windows.filter(mine & inside).sort("window_at", "revision").unique("window_at", keep="last")
     n = pl.col("valid_n").cast(pl.Int128)
     rows = rows.with_columns(mean=half_even(pl.col("sum_scaled"), pl.when(n > 0).then(n).otherwise(1)))
     inner: list[Part] = []
-    if below in ("minute", "five_minute") and run.inputs_from(point, below) is None:
+    is_made = run.derivation(point, below) is not None
+    if below in ("minute", "five_minute") and run.inputs_from(point, below) is None and not is_made:
         inner = _readings(run, point, below, window_at, end_at, tick).parts
+    whole = run.pools(point, period)
     parts = []
     for row in rows.sort("window_at").iter_rows(named=True):
         judged = row["reason"] is None and row["valid_n"] > 0
-        whole = period == "year"
         counts = row["valid_n"] > 0 if whole else judged
         its_end_at = next_boundary(row["window_at"], below, run.plan.zone)
         reading = _telling([part for part in inner if row["window_at"] <= part.at < its_end_at], counts=counts)
@@ -228,7 +243,7 @@ def changed(before: Parts, now: Parts) -> list[Change]:
 
 def gaps(parts: Parts, window_at: datetime, window_s: int) -> list[tuple[datetime, datetime]]:
     """Stretches of whole parts in which nothing is there, in order."""
-    step = timedelta(seconds=parts.part_s)
+    step = timedelta(seconds=parts.every_s)
     end_at = window_at + timedelta(seconds=window_s)
     taken = {(part.at - window_at) // step for part in parts.parts}
     found: list[tuple[datetime, datetime]] = []

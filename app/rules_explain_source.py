@@ -107,7 +107,7 @@ def _said(at: datetime, run: Run) -> str:
 
 
 def _pending_s(pipeline: Pipeline, subject: Subject) -> int:
-    mine = pipeline.plan.bindings.filter((pl.col("rule") == subject.rule) & (pl.col("point") == subject.point))
+    mine = pipeline.plan.bindings.filter((pl.col("rule") == subject.rule) & pl.col("point").is_in(list(subject.points)))
     longest = mine["pending_s"].max()
     return int(str(longest or 0))
 

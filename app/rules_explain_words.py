@@ -9,16 +9,29 @@ from fractions import Fraction
 from contracts.civil_time import local
 from contracts.reasons import Invalid, NoJudgement
 
-from .rules_explain_parts import COUNTED_OUT, Change, Part, Parts, gaps, mark_words
+from .rules_explain_parts import COUNTED_OUT, SAID_INVALID, Change, Part, Parts, gaps, mark_words
 
-WHY = {
+WHY: dict[str, str] = {
     NoJudgement.NO_DATA: "nothing received",
     NoJudgement.TOO_FEW_VALID: "too few valid values",
     NoJudgement.ALL_MARKED: "values received, none of them valid by mark or range",
     NoJudgement.NO_LIMIT: "no limit is configured for this outlet, factor and period",
     NoJudgement.O2_MISSING: "no valid O2 for the same window, so it cannot be converted",
     NoJudgement.O2_NEAR_21: "O2 is so near 21 % that the conversion diverges",
-    NoJudgement.SIGNAL_MISSING: "one of the two power signals is missing or not valid",
+    NoJudgement.SIGNAL_MISSING: "one of the signals it is made of is missing or not valid",
+    NoJudgement.FLOW_MISSING: "no valid flow for the same window, so nothing can be weighted by it",
+    NoJudgement.OVER_RANGE: "what is missing for a judgement is over the instrument's range",
+    NoJudgement.CONDITION_UNKNOWN: "the limit holds under a condition that was not measured",
+    NoJudgement.MEMBERS_MISSING: "some of what it is the sum of is missing or not valid",
+    NoJudgement.WIND_UNKNOWN: "the wind's direction was not measured",
+    NoJudgement.WIND_ELSEWHERE: "the wind does not blow from there",
+    NoJudgement.NOT_COMPUTABLE: "what is computed is no finite number",
+    NoJudgement.NOT_APPLICABLE: "a condition of the rule or limit is not met",
+    NoJudgement.EXCUSED_BY_MARK: "beyond it, but marked with a reason that excuses it",
+    NoJudgement.EXCUSED_BY_STOP: "beyond it, but during an approved stop",
+    NoJudgement.NO_DISCHARGE: "nothing was discharged in the whole window",
+    COUNTED_OUT: "counted out otherwise than by its own mark or range",
+    SAID_INVALID: "said to be invalid by people (a mark they made, a failed check)",
 }
 
 
@@ -94,9 +107,7 @@ def why_not(part: Part, about: dict[str, object]) -> str:
             if about[key] is not None
         ]
         return f"outside the instrument's range ({' '.join(bounds)})"
-    if part.why == COUNTED_OUT:
-        return "counted out otherwise than by its own mark or range (a mark people made, a failed check)"
-    return WHY.get(NoJudgement(part.why), part.why) if part.why else "no value"
+    return WHY[part.why] if part.why else "no value"
 
 
 def listed(
@@ -116,7 +127,7 @@ def listed(
             stretches[-1].append(part)
         else:
             stretches.append([part])
-        end_at = part.at + timedelta(seconds=parts.part_s)
+        end_at = part.at + timedelta(seconds=parts.every_s)
     for stretch in stretches:
         rows.append((stretch[0].at, f"{times.stretch(stretch)}: {_said(stretch, parts, decimals, unit, about)}"))
     for from_at, to_at in gaps(parts, *window):

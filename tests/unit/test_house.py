@@ -3,12 +3,15 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer.main
 
 from app.cli import app
 from contracts.reasons import Transition
+from rules.base import Select
+from rules.kinds import BINDERS
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("app", "contracts", "ingest", "notify", "rules", "simulators", "store", "tests")
@@ -62,13 +65,20 @@ def test_every_transition_is_documented_and_worded():
     assert [one for one in Transition if f"`{one}`" not in guide] == []
 
 
-def test_every_key_of_a_rule_is_documented():
-    from rules import spec
+GUIDE_OF_RULES = (ROOT / "docs" / "guide" / "rules.md").read_text(encoding="utf-8")
 
-    guide = (ROOT / "docs" / "guide" / "rules.md").read_text(encoding="utf-8")
-    models = (spec.LimitRule, spec.MissingRule, spec.FlatLineRule, spec.TreatmentOffRule, spec.RejectsRule, spec.Select)
-    keys = {key for model in models for key in model.model_fields}
-    assert [key for key in sorted(keys) if f"`{key}`" not in guide] == []
+
+@pytest.mark.parametrize("model", [Select, *BINDERS], ids=lambda model: model.__name__)
+def test_every_kind_and_key_of_a_rule_is_documented(model):
+    kinds = get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
+    assert [name for name in (*kinds, *model.model_fields) if f"`{name}`" not in GUIDE_OF_RULES] == []
+
+
+def test_every_kind_of_rule_the_guide_tells_of_exists():
+    tables = GUIDE_OF_RULES[GUIDE_OF_RULES.index("### Stations") : GUIDE_OF_RULES.index("## Which limit")]
+    told = set(re.findall(r"^\| `([a-z0-9_]+)` \|", tables, re.MULTILINE))
+    known = {kind for model in BINDERS for kind in get_args(model.model_fields["kind"].annotation)}
+    assert sorted(told - known) == []
 
 
 def test_links_between_documents_lead_somewhere():

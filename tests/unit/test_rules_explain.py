@@ -4,6 +4,7 @@ import json
 import shutil
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -21,70 +22,30 @@ from app.pipeline import Pipeline
 from app.rule_test_cases import own_ground, read_cases
 from app.rule_tests import feed_of
 from app.rules_explain import explain
-from app.rules_explain_derived import DerivedWindow, InputWindow, told
+from app.rules_explain_derived import BY_KIND, DerivedWindow, InputWindow, told
 from app.rules_explain_run import NotJudged, run_again, subject_of
 from app.rules_explain_source import Explained
+from app.rules_explain_words import WHY
 from app.site_record import activation, keep, site_content
 from contracts.clock import ScaledClock
 from contracts.frames import MESSAGES
 from contracts.ports import RawMessage
+from contracts.reasons import NoJudgement
+from rules.formulas import FORMULAS
 from rules.ticks import clock_payload, collectors_of
 from store.feed import write_feed
 from store.journal import Journal
+from tests.explaining import RULES, TEST, explained_in, lines_of, run_of
 
 ROOT = Path(__file__).resolve().parents[2]
 ZUNYI = ROOT / "deploy" / "sites" / "zunyi"
 SHIPPED = read_all(library_test_files(), own_ground())
 
-RULES = """
-version: 1
-rules:
-  - id: hour
-    kind: limit
-    select: {medium: [flue_gas], factor: [a21026, zs_a21026]}
-    period: hour
-    levels: {yellow: 0.9, orange: 1.0}
-    recovery: 2h
-    clause: "HJ 75-2017"
-"""
-TEST = """
-version: 1
-tests:
-  - name: one
-    medium: flue_gas
-    start: 2026-03-01T08:00:00+08:00
-    points: [{factor: a21026, range_max: 300}]
-    limits: [{factor: a21026, period: hour, limit: 50, unit: mg/m3, basis: permit, status: verified, clause: Table 1}]
-    expect: {alerts: []}
-"""
-
-
-def run_of(case, rule, point):
-    pipeline = Pipeline(case.site, [one.rule for one in case.rules])
-    feed = feed_of(case, pipeline)
-    bound = next(one.rule for one in case.rules if one.rule.id == rule)
-    subject = subject_of(pipeline.plan, rule, point)
-    return run_again(pipeline, bound, subject, feed, collectors_of(feed), close=False)
-
 
 @pytest.fixture
 def explained(tmp_path):
     """explained(series, at, rule=, point=, test=): what is said of a window of a test's own feed."""
-
-    def make(series, at="08:00", *, rule="hour", point="S1/a21026", test=TEST, rules=RULES, show_all=False):
-        (tmp_path / "it.yaml").write_text(rules, encoding="utf-8")
-        text = test + "    series:\n" + "".join(f"      - {row}\n" for row in series)
-        (tmp_path / "it.test.yaml").write_text(text, encoding="utf-8")
-        case = read_cases(tmp_path / "it.test.yaml", own_ground()).cases[0]
-        run = run_of(case, rule, point)
-        found = explain(run, case.instant(at), show_all=show_all)
-        return found, "\n".join(as_text(found, Explained(run, "a test"), 0.0))
-
-    return make
-
-
-def lines_of(explanation, title):
-    return next(step.lines for step in explanation.steps if step.title.startswith(title))
+    return partial(explained_in, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +54,8 @@ def lines_of(explanation, title):
 def test_of_every_shipped_rule_every_kind_of_window_is_explained_and_its_inputs_add_up(case):
     pipeline = Pipeline(case.site, [one.rule for one in case.rules])
     feed = feed_of(case, pipeline)
-    bound = pipeline.plan.bindings.join(pipeline.plan.points, on="point").select("rule", "station", "factor").unique()
-    for rule, station, factor in bound.sort("rule", "station", "factor").iter_rows():
+    bound = pipeline.plan.bindings.join(pipeline.plan.points, on="point").select("rule", "station", "about").unique()
+    for rule, station, factor in bound.sort("rule", "station", "about").iter_rows():
         subject = subject_of(pipeline.plan, rule, f"{station}/{factor}")
         placed = next(one.rule for one in case.rules if one.rule.id == rule)
         run = run_again(pipeline, placed, subject, feed, collectors_of(feed), close=False)
@@ -130,8 +91,9 @@ def test_stretches_of_inputs_say_whether_they_count_and_why_not(explained):
         "08:51 to 08:52: 2 values, 20 mg/m3: do not count, mark Q7 (not in the table of marks)",
         "08:53 up to 09:00: nothing received",
     ]
-    assert lines_of(found, "Completeness")[:2] == [
-        "60 expected (one in 60 s), 53 present, 46 valid",
+    completeness = lines_of(found, "Completeness")
+    assert completeness[0].startswith("60 expected (one in 60 s), 53 present, 46 valid, ")
+    assert completeness[1:2] == [
         "flue_gas, hour: needs 45 of 60, that is 45 of 60: HJ 76-2017 App. B: a valid hour has at least 45 valid "
         "minutes (verified_weak)",
     ]
@@ -271,15 +233,20 @@ def test_an_instant_in_no_decided_window_is_told_with_its_neighbours(explained):
 
 def test_a_kind_of_derived_point_without_words_of_its_own_is_told_by_inputs_and_result():
     row = {"sum_scaled": 300, "valid_n": 2, "decimals": 1, "reason": None, "max_scaled": 77}
-    inputs = {"flow": InputWindow("S1/a00000 (flow)", "m3/s", row), "c": InputWindow("S1/a21026", "mg/m3", None)}
+    inputs = [InputWindow("S1/a00000 (flow)", "m3/s", row), InputWindow("S1/a21026", "mg/m3", None, "b")]
     step = told(DerivedWindow("new_kind", inputs, {"p": 2.5}, "kg/h", row))
     assert step.title == "Computed value (new_kind)"
     assert step.lines == [
         "S1/a00000 (flow): 15 m3/s",
         "S1/a21026: no usable value, not decided by then",
         "p = 2.5",
-        "result: 7.7 kg/h",
+        "result: 15 kg/h",
     ]
+
+
+def test_every_formula_and_every_reason_has_words_of_its_own():
+    assert [kind for kind in FORMULAS if kind not in BY_KIND] == []
+    assert [reason for reason in NoJudgement if reason not in WHY] == []
 
 
 START = datetime.fromisoformat("2026-03-01T08:00:00+08:00")

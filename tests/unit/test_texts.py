@@ -1,6 +1,7 @@
 """What alerts say: bases and statuses decide the words, and no text says less than the numbers do."""
 
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 
@@ -9,8 +10,10 @@ from contracts import catalogue
 from contracts.catalogue import screen
 from contracts.site import Enterprise, Limit
 from rules.judgement import judgements
+from rules.kinds import plausibility
 from tests.builders import START, site
 
+TICK = START + timedelta(hours=1, minutes=5)  # START is 08:00 in China
 EPISODE = {
     "kind": "limit",
     "rule": "r",
@@ -27,6 +30,7 @@ EPISODE = {
     "peak_valid_n": 52,
     "peak_expected_n": 60,
     "opened_at": START.isoformat(),
+    "peak_at": START.isoformat(),
     "resolved_at": None,
 }
 
@@ -35,7 +39,7 @@ def text(language="zh", limit=(), medium="flue_gas", **episode):
     base = {"limit_id": "L", "outlet": "O-S1", "factor": "a21026", "period": "hour", "limit": 50, "unit": "mg/m3"}
     row = Limit(**{**base, "basis": "permit", "standard": "许可证", "status": "verified", **dict(limit)})
     whole = site(medium=medium)
-    return Texts(whole.model_copy(update={"limits": (row,)})).alert("fired", {**EPISODE, **episode}, language)
+    return Texts(whole.model_copy(update={"limits": (row,)})).alert("fired", {**EPISODE, **episode}, language, TICK)
 
 
 def test_an_exceedance_of_a_verified_permit_says_so_with_value_limit_multiple_and_validity():
@@ -189,15 +193,48 @@ def test_the_industry_of_a_limit_without_one_is_the_enterprises():
         whole = site()
         outlets = tuple(outlet.model_copy(update={"enterprise": "e"}) for outlet in whole.outlets)
         whole = whole.model_copy(update={"limits": (row,), "enterprises": (owner,), "outlets": outlets})
-        assert word in Texts(whole).alert("fired", EPISODE, "zh")
+        assert word in Texts(whole).alert("fired", EPISODE, "zh", TICK)
+
+
+NOON = START + timedelta(hours=28)  # 12:00 of the next day
+
+
+@pytest.mark.parametrize(
+    ("industry", "tick", "said"),
+    [
+        ("coal power", NOON, ";初判,请于次日12:00前核实标记"),
+        ("coal power", NOON + timedelta(seconds=1), ";终判,标记期限已过"),
+        ("waste incineration", TICK, ";初判,请于 03-01 10:00 前核实标记"),
+        ("waste incineration", START + timedelta(hours=2), ";初判,请于 03-01 10:00 前核实标记"),
+        ("waste incineration", START + timedelta(hours=2, seconds=1), ";终判,标记期限已过"),
+    ],
+)
+@pytest.mark.parametrize("transition", ["fired", "fired_in_retrospect", "amended", "reopened"])
+def test_a_verdict_is_provisional_until_the_deadline_of_its_industry_and_final_after_it(
+    transition, industry, tick, said
+):
+    owner = Enterprise(enterprise="e", county="C1", industry=industry, name_zh="甲", name_en="A")
+    whole = site(limits=[{"limit_id": "L", "status": "verified"}])
+    outlets = tuple(outlet.model_copy(update={"enterprise": "e"}) for outlet in whole.outlets)
+    texts = Texts(whole.model_copy(update={"enterprises": (owner,), "outlets": outlets}))
+    assert texts.alert(transition, EPISODE, "zh", tick).endswith(said)
+    assert ("final," in texts.alert(transition, EPISODE, "en", tick)) == (tick > texts.final_from(EPISODE))
+
+
+def test_a_day_is_provisional_until_noon_of_the_day_after_it():
+    texts = Texts(site(limits=[{"limit_id": "L", "period": "day"}]))
+    midnight = START - timedelta(hours=8)
+    day = {**EPISODE, "period": "day", "peak_at": midnight.isoformat()}
+    assert texts.final_from(day) == midnight + timedelta(hours=36)
+    assert texts.final_from(EPISODE | {"period": "instant"}) == midnight + timedelta(hours=36)
 
 
 def test_another_table_of_words_is_followed():
     """As `verify` does with the table kept beside a site."""
     notice = tuple(row for row in judgements() if row.says != "exceedance")
     whole = site(limits=[{"limit_id": "L", "status": "verified"}])
-    assert "超标" in Texts(whole).alert("fired", EPISODE, "zh")
-    assert "提示" in Texts(whole, notice).alert("fired", EPISODE, "zh")
+    assert "超标" in Texts(whole).alert("fired", EPISODE, "zh", TICK)
+    assert "提示" in Texts(whole, notice).alert("fired", EPISODE, "zh", TICK)
 
 
 def test_the_clause_names_the_condition_under_which_a_limit_holds():
@@ -220,3 +257,49 @@ def test_no_text_accuses():
     said = [each for table in tables for each in words(table)]
     assert len(said) > 100
     assert [each for each in said if any(word in each for word in ("违法", "造假", "偷排", "illegal", "fraud"))] == []
+
+
+def test_a_mean_of_several_hours_together_says_so():
+    made = {"kind": "pooled", "period": "hour", "windows": 8, "p": 6.0, "q": None, "inputs": []}
+    assert "二氧化硫8小时滑动均值58.2 mg/m3,高于许可限值50" in text(made_of=made)
+    assert "Sulfur dioxide 8-hour rolling mean 58.2 mg/m3" in text("en", made_of=made)
+
+
+BOUND = {"kind": "range", "limit_id": "low", "limit_scaled": 850_000, "decimals": 3, "unit": "degC"}
+
+
+@pytest.mark.parametrize(("peak", "said"), [(849_000, "849 ℃,低于设定下限850"), (851_000, "851 ℃,高于设定上限850")])
+def test_beside_a_rules_own_number_a_value_says_on_which_side_it_lies(peak, said):
+    assert said in text(**BOUND, peak_scaled=peak)
+
+
+def test_a_plain_number_is_told_without_a_unit():
+    assert "小时均值9.5,高于" in text(unit="1", peak_scaled=9_500_000, limit_scaled=9_000_000)
+
+
+MADE = {"kind": "beyond", "period": "five_minute", "windows": 1, "p": 850.0, "q": None}
+OWN = {"role": "a", "factor": "a01901", "unit": "degC", "lag": 0}
+COUNTED = {"limit_id": None, "limit_scaled": 5, "peak_scaled": 6, "decimals": 0, "unit": "1", "period": "day"}
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ({**MADE, "inputs": [OWN]}, "5分钟均值低于850 ℃的情况当日累计6次,超过5次"),
+        ({**MADE, "p": None, "q": 1100.0, "inputs": [OWN]}, "5分钟均值高于1100 ℃的情况当日"),
+        ({**MADE, "q": 1100.0, "inputs": [OWN]}, "5分钟均值低于850 ℃或高于1100 ℃的情况当日"),
+        ({**MADE, "kind": "between", "q": 900.0, "inputs": [OWN]}, "5分钟均值介于850至900 ℃的情况当日"),
+        ({**MADE, "windows": 10, "inputs": [OWN]}, "5分钟均值低于850 ℃的情况近10日累计6次"),
+        (None, "符合所查条件的情况当日累计6次"),  # an episode kept by an earlier version
+    ],
+)
+def test_a_count_names_what_was_counted_and_over_which_span(made, said):
+    assert said in text(kind="occurrences", factor="a01901", made_of=made, **COUNTED)
+
+
+def test_no_flag_for_a_reviewer_claims_guilt_or_that_all_is_well():
+    kinds = [get_args(model.model_fields["kind"].annotation)[0] for model in plausibility.BINDERS]
+    flags = {code: words["zh"] for code, words in catalogue.ALERT.items() if code.split(".")[0] in kinds}
+    assert {code.split(".")[0] for code in flags} == set(kinds)
+    assert [code for code, zh in flags.items() if any(bad in zh for bad in ("违法", "造假", "偷排", "正常"))] == []
+    assert [code for code, zh in flags.items() if "待核实" not in zh] == []
