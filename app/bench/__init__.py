@@ -1,6 +1,6 @@
 """What `greenisland bench` measures: one file a case, named here. docs/guide/bench.md says how to add one."""
 
-from . import decode, ingest, journal, replay, rules
+from . import decode, ingest, journal, rejudge, replay, rules
 from .harness import Case
 
 CASES: dict[str, Case] = {
@@ -8,5 +8,6 @@ CASES: dict[str, Case] = {
     "journal": journal.measure,
     "rules": rules.measure,
     "replay": replay.measure,
+    "rejudge": rejudge.measure,
     "ingest": ingest.measure,
 }

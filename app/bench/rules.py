@@ -2,6 +2,7 @@
 
 Points, readings and matching (reading, limit) pairs are the same on all sides; every reading is judged once, as an
 instant value. The rows that make the table longer belong to outlets without stations, or are earlier editions.
+And the rate: the same readings through windows, verdicts and episodes, under as many rules as there are limits.
 """
 
 from datetime import date, timedelta
@@ -13,9 +14,10 @@ from rules.alerts import AlertState, update
 from rules.evaluate import evaluate
 from rules.plan import Plan, compile_plan
 from rules.samples import SAMPLES
+from rules.spec import LimitRule, Rule, Select
 from rules.windows import advance, start
 
-from .harness import Figure, Size, alternate, figure, ratios
+from .harness import Figure, Size, alternate, figure, rates, ratios
 from .workload import IN_ALARM_EVERY, INSTANT_RULE, MINUTE, START, limit, site_of
 
 OUTLETS, STATIONS, FACTORS = 50, 20, 20  # 20,000 points under 1,000 limits
@@ -24,6 +26,7 @@ EDITIONS = 4  # earlier ones of every limit that holds
 MINUTES = 5
 KNOWN_AFTER = timedelta(seconds=1)  # within the hold of instant values: a later one is a revision, judged row by row
 RATIO_MAX = 1.3
+RATE_MIN = 500_000
 
 
 def measure(size: Size) -> list[Figure]:
@@ -46,8 +49,12 @@ def measure(size: Size) -> list[Figure]:
 
     readings = sum(minute.height for minute in minutes)
     judging = [lambda plan=plan: _judge(plan, decided) for plan in (few, many, dated)]
-    *judged_s, windows = (its.cpu for its in alternate(size.rounds, *judging, lambda: _decisions(few, minutes)))
-    few_s, many_s, dated_s = judged_s
+    together, apart = pl.concat(minutes), compile_plan(site, _a_rule_each(site))
+    assert apart.bindings["rule"].n_unique() == held
+    assert _decide(apart, together) == decided.height
+    sides = [*judging, lambda: _decisions(few, minutes), lambda: _decide(apart, together)]
+    *judged_s, windows, whole = alternate(size.rounds, *sides)
+    few_s, many_s, dated_s = (its.cpu for its in judged_s)
     long = held * LONG
 
     def cost(name: str, seconds: list[float]) -> Figure:
@@ -59,7 +66,9 @@ def measure(size: Size) -> list[Figure]:
         cost(f"a reading, {long:,} with editions", dated_s),
         figure(f"{long:,} rows over {held:,}", "ratio", ratios(many_s, few_s), ("<=", RATIO_MAX)),
         figure(f"{long:,} with editions over {held:,}", "ratio", ratios(dated_s, few_s), ("<=", RATIO_MAX)),
-        cost("a reading's windows, before judging", windows),
+        cost("a reading's windows, before judging", windows.cpu),
+        figure(f"windows and {held:,} rules", "readings/s", rates(readings, whole.wall), (">=", RATE_MIN)),
+        figure(f"windows and {held:,} rules", "per CPU s", rates(readings, whole.cpu)),
     ]
 
 
@@ -69,6 +78,16 @@ def _elsewhere(count: int, first: int) -> list[Limit]:
 
 def _with(site: Site, limits: list[Limit]) -> Site:
     return site.model_copy(update={"limits": (*site.limits, *limits)})
+
+
+def _a_rule_each(site: Site) -> list[Rule]:
+    """One for every limit, each on the points it is a limit of."""
+    return [
+        LimitRule(
+            id=one.limit_id, kind="limit", period="instant", select=Select(outlet=(one.outlet,), factor=(one.factor,))
+        )
+        for one in site.limits
+    ]
 
 
 def _minute(plan: Plan, minute: int) -> pl.DataFrame:
@@ -95,6 +114,14 @@ def _decisions(plan: Plan, minutes: list[pl.DataFrame]) -> pl.DataFrame:
     state = start(START)
     made = [advance(plan, state, samples, samples["at"][0] + MINUTE / 2).decisions for samples in minutes]
     return pl.concat(made).filter(pl.col("period") == "instant")
+
+
+def _decide(plan: Plan, samples: pl.DataFrame) -> int:
+    """All of them in one step, as an engine that catches up; how many were judged."""
+    to, state = samples["at"].max() + MINUTE / 2, start(START)
+    judged = evaluate(plan, advance(plan, state, samples, to).decisions)
+    update(plan, AlertState(), judged, to)
+    return judged.height
 
 
 def _judge(plan: Plan, decided: pl.DataFrame) -> None:
