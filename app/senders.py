@@ -1,6 +1,12 @@
-"""Senders: work off the outbox, record every receipt. A process of its own, or a thread of one."""
+"""Senders: work off the outbox, record every receipt. A process of its own, or a thread of one.
 
+Promises: on a full disk the receipt waits for room, and nothing is sent again meanwhile. Only where the process ends
+before there is room is that one notification sent a second time, under the same key.
+"""
+
+import logging
 import threading
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -13,6 +19,10 @@ from notify.outbox import next_attempt_at, settled
 from notify.webhook import WebhookSender
 from store.journal import epoch_us
 from store.state_db import StateDb
+
+from .disk_room import NoRoom, when_there_is_room
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.2
 DUE_AT_ONCE = 100
@@ -27,9 +37,11 @@ def webhook_senders(site: Site, client: httpx.Client) -> dict[str, Sender]:
     return made
 
 
-def send_due(db: StateDb, senders: dict[str, Sender], clock: Clock) -> int:
-    """One round over what is due. Returns how many attempts were made."""
-    due = db.due_notifications(epoch_us(clock.now()), DUE_AT_ONCE)
+def send_due(db: StateDb, senders: dict[str, Sender], clock: Clock, stop: threading.Event) -> int:
+    """One round over what is due. Returns how many attempts were made. Raises NoRoom: stopped on a full disk."""
+    due = when_there_is_room(
+        lambda: db.due_notifications(epoch_us(clock.now()), DUE_AT_ONCE), stop, "notifications to be sent"
+    )
     for pending in due:
         notification, attempt = pending.notification, pending.attempts + 1
         sender = senders.get(notification.channel)
@@ -39,7 +51,8 @@ def send_due(db: StateDb, senders: dict[str, Sender], clock: Clock) -> int:
             outcome, detail = sender.send(notification, attempt)
         at = clock.now()
         again_at = next_attempt_at(outcome, attempt, notification.key, at)
-        db.record_receipt(
+        record = partial(
+            db.record_receipt,
             key=notification.key,
             channel=notification.channel,
             attempt=attempt,
@@ -48,12 +61,16 @@ def send_due(db: StateDb, senders: dict[str, Sender], clock: Clock) -> int:
             detail=detail,
             next_at_us=None if again_at is None else epoch_us(again_at),
         )
+        when_there_is_room(record, stop, f"the receipt of {notification.key}, and what is still to be sent,")
     return len(due)
 
 
 def run_senders(site: Site, state_dir: Path, clock: Clock, stop: threading.Event) -> None:
     with httpx.Client() as client, StateDb(state_dir / "state.db") as db:
         senders = webhook_senders(site, client)
-        while not stop.is_set():
-            if send_due(db, senders, clock) == 0:
-                stop.wait(POLL_S)
+        try:
+            while not stop.is_set():
+                if send_due(db, senders, clock, stop) == 0:
+                    stop.wait(POLL_S)
+        except NoRoom as error:
+            log.error("stopped before there was room: the next start sends it again (%s)", error)

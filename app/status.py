@@ -19,6 +19,7 @@ from contracts.reasons import Alert
 from contracts.site import Site
 from contracts.topics import JOURNAL_CLOCK
 from store.archive import CURSOR as ARCHIVE
+from store.archive import PartDamaged, damaged_parts
 from store.dead_letters import left_out
 from store.influx import CURSOR as INFLUXDB
 from store.journal import EPOCH, epoch_us, segment_paths
@@ -27,6 +28,7 @@ from store.spans import SpanDamaged, read_span
 from store.state_db import MIGRATIONS
 
 from . import operator_spool
+from .damage import Damage, read_damage
 from .disk_forecast import Growth, LastDay, growth
 from .influx_gaps import GAPS, Gap, read_gaps
 from .influx_part import DEAD_LETTERS
@@ -39,6 +41,9 @@ PENDING_MAX = timedelta(minutes=10)
 FREE_SHARE_MIN = 0.05
 FULL_IN_MIN = timedelta(days=7)
 COUNTED = timedelta(hours=24)
+ARCHIVE_LOOKED_AT = timedelta(days=31)
+PARTS_LOOKED_AT = 100  # of each date and table: those of today are many, and merging reads them all
+DAMAGED_SHOWN = 3
 PARTS = ("journal", "raw", "spans", "checkpoints", "archive")
 
 
@@ -85,6 +90,8 @@ class Status:
     growth: Growth | None = None
     records_waiting: int = 0  # of operators, for longer than a collector takes
     records_refused: int = 0
+    damage: list[Damage] = field(default_factory=list)  # what parts have met that run, or have ended for it
+    damaged_parts: list[PartDamaged] = field(default_factory=list)  # of the archive's last month
 
     @property
     def newest_at(self) -> datetime | None:
@@ -121,6 +128,8 @@ def status_of(state_dir: Path, now: datetime, site: Site | None = None) -> Statu
         growth=None if last_day is None else growth(state_dir, journals, last_day),
         records_waiting=operator_spool.waiting_since(state_dir, now - CLOCK_SILENT_MAX),
         records_refused=len(operator_spool.refused(state_dir)),
+        damage=read_damage(state_dir),
+        damaged_parts=damaged_parts(state_dir / "archive", (now - ARCHIVE_LOOKED_AT).date(), PARTS_LOOKED_AT),
     )
 
 
@@ -135,6 +144,10 @@ def attention(status: Status) -> list[str]:
     else:
         found += _of_engine(decided, status)
         found += _of_outbox(decided, status.now)
+    found += [f"{one.part} does not go on since {one.since:%Y-%m-%d %H:%M} UTC: {one.what}" for one in status.damage]
+    found += [f"archive: {damaged}" for damaged in status.damaged_parts[:DAMAGED_SHOWN]]
+    if (more := len(status.damaged_parts) - DAMAGED_SHOWN) > 0:
+        found.append(f"archive: {more:,} more of its parts cannot be read; see --json")
     if status.dead_letters:
         found.append(f"InfluxDB refused {status.dead_letters:,} lines; read {DEAD_LETTERS}, mend, move it away")
     found += _of_gaps(status)
@@ -165,7 +178,9 @@ def attention(status: Status) -> list[str]:
 def _of_collector(one: Collector, now: datetime) -> Iterator[str]:
     if one.damage:
         yield f"journal {one.name}: {one.damage}; stop, copy all as it is, restore from backup"
-    elif one.clock_received_at is None:
+    if one.clock_received_at is None and one.damage:
+        return
+    if one.clock_received_at is None:
         yield f"collector {one.name} has no clock row; is it running, may it write its clock topic?"
     elif now - one.clock_received_at > CLOCK_SILENT_MAX:
         silent = in_words(now - one.clock_received_at)
@@ -216,25 +231,24 @@ def _of_outbox(decided: Decided, now: datetime) -> Iterator[str]:
 
 
 def _collector(name: str, directory: Path, cursor_us: int) -> Collector:
-    """Newest first through the segments, until everything is known."""
+    """Newest first through the segments; once everything is known the rest is only opened."""
     known: dict[str, datetime] = {}
-    undecided, damage = 0, None
+    undecided, damage, is_known = 0, None, False
     clock_topic = JOURNAL_CLOCK.format(collector=name)
     for path in reversed(segment_paths(directory)):
         try:
             with reading(path) as segment:
-                known = _ends(segment, clock_topic) | known
-                undecided += segment.stations_after(cursor_us)
-                began_us = segment.began.received_us
+                began_us, _ = segment.began.received_us, segment.end
+                if not is_known:
+                    known = _ends(segment, clock_topic) | known
+                    undecided += segment.stations_after(cursor_us)
+                    is_known = began_us <= cursor_us and {"last_received_at", "last_message_at", "clock_at"} <= set(
+                        known
+                    )
         except SegmentGone:  # archived meanwhile
             break
         except (sqlite3.Error, JournalFailure, ValueError) as error:
-            if not path.exists():
-                break
-            damage = f"{path.name} cannot be read ({error})"
-            break
-        if began_us <= cursor_us and {"last_received_at", "last_message_at", "clock_at"} <= set(known):
-            break
+            damage = f"{path.name} cannot be read ({getattr(error, 'what', error)})"
     return Collector(name, **known, undecided=undecided, damage=damage)
 
 

@@ -85,11 +85,18 @@ class Archive:
         """Archives the next spans, up to so many, as one part a table and date. Returns how many spans there were.
 
         The cursor moves when every part is durable. Parts of a compaction that did not come so far are removed first.
+        Raises SpanDamaged, FileNotFoundError for the next span; what comes before one is archived first.
         """
         cursor = self._cursors.cursor(CURSOR)
         if not self._is_clean:
             self._remove_leftovers(cursor)
-        batch = list(islice(self._spans.spans_after(cursor), spans_max))
+        batch = []
+        try:
+            for one in islice(self._spans.spans_after(cursor), spans_max):
+                batch.append(one)
+        except (SpanDamaged, FileNotFoundError):
+            if not batch:
+                raise  # those before it are archived first
         if not batch:
             return 0
         self._is_clean = False
@@ -197,11 +204,21 @@ def read_archive(
     return _read(files, schema) if files else frames.empty(schema).lazy()
 
 
-def damaged_parts(directory: Path, from_date: date | None = None) -> list[PartDamaged]:
-    """Every part of the civil dates from that one on which cannot be opened."""
-    found: list[PartDamaged] = []
-    for table in TABLES:
-        read_archive(directory, table, from_date, passed_over=found.append)
+def damaged_parts(directory: Path, from_date: date | None = None, parts_max: int = 0) -> list[PartDamaged]:
+    """Every part of the civil dates from that one on which cannot be opened.
+
+    parts_max: of each date and table look only at so many, the latest; 0: at all. A merged date has one.
+    """
+    found = []
+    for name, table in TABLES.items():
+        for day in _days(directory / name, from_date, None):
+            for part in _uncovered(_parts(day)[-parts_max:]):
+                try:
+                    _check_whole(part.path, table.schema)
+                except FileNotFoundError:  # merged meanwhile
+                    continue
+                except PartDamaged as damaged:
+                    found.append(damaged)
     return found
 
 

@@ -7,6 +7,7 @@ nothing is ever appended again. Does not promise: that a message is in it only o
 
 import errno
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -19,8 +20,10 @@ from contracts.ports import JournalFailure, JournalFull, RawMessage
 
 from .journal_block import Row, pack_batches
 from .journal_schema import ChainEnd, connect, insert, make
-from .journal_segment import NO_COMPANION, Segment, is_earlier
+from .journal_segment import NO_COMPANION, Segment, SegmentDamaged, is_earlier
 from .parquet import fsync
+
+log = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -66,19 +69,25 @@ class Journal:
             self._lock_file = _lock(directory)
         except OSError as error:
             raise _failure(directory, error, is_opening=True) from error
+        at = directory  # what is being opened
         try:
             for leftover in directory.glob("*.new*"):  # a segment whose making was cut short never held a message
                 leftover.unlink()
             if not segment_paths(directory):
                 _make_segment(directory / "journal-00000001.db", ChainEnd(CHAIN_START, 0, 0))
             *closed, last = segment_paths(directory)
-            for path in closed:
-                if is_earlier(path):
-                    connect(path).close()
+            for at in closed:
+                try:
+                    if is_earlier(at):
+                        connect(at).close()
+                except SegmentDamaged as error:
+                    log.error("the journal goes on without reading a closed segment: %s", error)
+            at = last
+            is_earlier(last)  # raises where it holds no journal
             self._open(last)
         except (sqlite3.Error, OSError, JournalFailure) as error:
             self.close()
-            raise _failure(directory, error, is_opening=True) from error
+            raise _failure(at, error, is_opening=True) from error
 
     def append(self, messages: Sequence[RawMessage], wall_at: datetime) -> Sequence[datetime]:
         """Makes the messages durable in one transaction; returns their received_at.

@@ -16,11 +16,12 @@ from contracts.frames import MESSAGES, check, empty
 
 from .journal import segment_number, segment_paths
 from .journal_schema import ChainEnd
-from .journal_segment import BrokenLink, SegmentGone, reading
+from .journal_segment import BrokenLink, SegmentDamaged, SegmentGone, reading
 from .raw_files import (
     REMOVED,
     RawFile,
     last_raw_payload,
+    raw_bytes,
     raw_directory,
     raw_files,
     read_raw_after,
@@ -42,30 +43,69 @@ def _until_settled(read: Callable[[], _Answer]) -> _Answer:
 
 def read_after(directory: Path, after_us: int, limit: int) -> pl.DataFrame:
     """At most `limit` MESSAGES with received_at later than `after_us` (us since 1970 UTC), the earliest first."""
-    return _until_settled(lambda: _read_after(directory, after_us, limit))
+    return read_some(directory, after_us, limit, None)[0]
 
 
-def _read_after(directory: Path, after_us: int, limit: int) -> pl.DataFrame:
+def read_some(directory: Path, after_us: int, limit: int, bytes_max: int | None) -> tuple[pl.DataFrame, bool]:
+    """As `read_after`, and whether it was cut short, so that there may be more.
+
+    bytes_max: no further batch, nor sealed file, is read once what was read takes so many bytes in memory.
+    """
+    return _until_settled(lambda: _read_some(directory, after_us, limit, bytes_max))
+
+
+def _read_some(directory: Path, after_us: int, limit: int, bytes_max: int | None) -> tuple[pl.DataFrame, bool]:
     paths = segment_paths(directory)  # before the sealed files: a segment that leaves meanwhile is then among those
-    # Of the segments before which nothing later than `after_us` was written, the last one is where to begin.
-    begin = bisect_right(paths, after_us, key=_previous_received_us) - 1
-    parts, found = [], 0
+    begin = _begin(paths, after_us)
+    parts, found, taken, is_cut = [], 0, 0, False
     for file in _sealed_before(directory, paths) if begin < 0 else ():
-        if found < limit and file.last_us > after_us:
+        if not is_cut and file.last_us > after_us:
             try:
                 part = read_raw_after(file.path, after_us, limit - found)
             except FileNotFoundError as error:
                 raise SegmentGone(file.path) from error  # its time had come
             parts.append(part)
-            found += part.height
+            found, taken = found + part.height, taken + int(part.estimated_size())
+            is_cut = found >= limit or (bytes_max is not None and taken >= bytes_max)
     for path in paths[max(begin, 0) :]:
-        if found >= limit:
+        if is_cut:
             break
         with reading(path) as segment:
-            part = segment.rows_after(after_us, limit - found)
+            part, is_cut = segment.some_after(
+                after_us, limit - found, None if bytes_max is None else max(bytes_max - taken, 1)
+            )
         parts.append(part.select(list(MESSAGES)))
-        found += part.height
-    return check(pl.concat(parts), MESSAGES) if parts else empty(MESSAGES)
+        found, taken = found + part.height, taken + int(part.estimated_size())
+    return (check(pl.concat(parts), MESSAGES) if parts else empty(MESSAGES)), is_cut
+
+
+def _begin(paths: list[Path], after_us: int) -> int:
+    """Of the segments before which nothing later than `after_us` was written, the last one is where to begin; -1 where
+    that is a sealed file. What lies wholly before need not be whole."""
+    try:
+        return bisect_right(paths, after_us, key=_previous_received_us) - 1
+    except SegmentDamaged:
+        for n in reversed(range(len(paths))):
+            if _previous_received_us(paths[n]) <= after_us:
+                return n
+        return -1
+
+
+def bytes_between(directory: Path, after_us: int, to_us: int) -> int:
+    """About how much memory the messages after one instant and up to another take; by whole batches and files."""
+    return _until_settled(lambda: _bytes_between(directory, after_us, to_us))
+
+
+def _bytes_between(directory: Path, after_us: int, to_us: int) -> int:
+    paths = segment_paths(directory)
+    begin, taken = _begin(paths, after_us), 0
+    for path in paths[max(begin, 0) :]:
+        with reading(path) as segment:
+            if segment.began.received_us >= to_us:
+                break
+            taken += segment.bytes_between(after_us, to_us)
+    sealed = _sealed_before(directory, paths) if begin < 0 else []
+    return taken + sum(raw_bytes(file.path) for file in sealed if file.last_us > after_us and file.first_us <= to_us)
 
 
 def _sealed_before(directory: Path, live: list[Path]) -> list[RawFile]:
@@ -85,16 +125,27 @@ def sealed_segments(directory: Path) -> list[Path]:
     return segment_paths(directory)[:-1]
 
 
-def last_payload(directory: Path, topic: str) -> bytes | None:
-    """The payload of the latest message of a topic."""
-    return _until_settled(lambda: _last_payload(directory, topic))
+def last_payload(
+    directory: Path, topic: str, passed_over: Callable[[SegmentDamaged], None] | None = None
+) -> bytes | None:
+    """The payload of the latest message of a topic.
+
+    passed_over: told of every damaged segment that may have had a later one. Without it such a segment is raised.
+    """
+    return _until_settled(lambda: _last_payload(directory, topic, passed_over))
 
 
-def _last_payload(directory: Path, topic: str) -> bytes | None:
+def _last_payload(directory: Path, topic: str, passed_over: Callable[[SegmentDamaged], None] | None) -> bytes | None:
     paths = segment_paths(directory)
     for path in reversed(paths):
-        with reading(path) as segment:
-            row = segment.last_of(topic)
+        try:
+            with reading(path) as segment:
+                row = segment.last_of(topic)
+        except SegmentDamaged as damaged:
+            if passed_over is None:
+                raise
+            passed_over(damaged)
+            continue
         if row is not None:
             return row[4]
     sealed = (last_raw_payload(file.path, topic) for file in reversed(_sealed_before(directory, paths)))
@@ -161,7 +212,9 @@ def _verify_piece(piece: RawFile | Path, before: _End | None) -> BrokenLink | _E
         try:
             with reading(path) as segment:
                 began, found = segment.began, segment.verify()
-        except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:  # a value of another kind, a damaged schema
+        except SegmentDamaged as damaged:
+            return BrokenLink(path, None, f"cannot be read: {damaged.what}")
+        except (sqlite3.Error, TypeError, UnicodeDecodeError) as error:  # a value of another kind
             return BrokenLink(path, None, f"cannot be read: {error}")
         if isinstance(found, BrokenLink):
             return found

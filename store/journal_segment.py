@@ -30,6 +30,7 @@ from .journal_block import (
     unpack_frame,
 )
 from .journal_schema import MIGRATIONS, OWN, ChainEnd, began, own_topics, schema_of
+from .sqlite_damage import is_damage
 
 # What SQLite answers where it cannot make a segment's companions, for want of room or else; it does not say why.
 NO_COMPANION = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN}
@@ -40,6 +41,16 @@ _COLUMNS = "last_received_at, seq, n, stations_n, chain, packed_bytes, block_crc
 
 class SegmentGone(Exception):
     """What was listed was not there any more when it was opened: sealed, or removed after its time."""
+
+
+class SegmentDamaged(JournalFailure):
+    """A segment is not what was committed: names the file, and what to do."""
+
+    def __init__(self, path: Path, what: object):
+        super().__init__(
+            f"{path} is damaged ({what}): copy the state directory as it is, put this one file back from a backup"
+        )
+        self.path, self.what = path, what
 
 
 @dataclass(frozen=True)
@@ -119,11 +130,26 @@ class Segment:
         try:
             yield
         except BlockDamaged as error:
-            raise JournalFailure(f"{self.path}, batch {seq}: its block {error}") from error
+            raise SegmentDamaged(self.path, f"batch {seq}: its block {error}") from error
+
+    def bytes_between(self, after_us: int, to_us: int) -> int:
+        """Of the unpacked batches that end later than the one instant, and not after the other."""
+        query = (
+            "SELECT coalesce(sum(packed_bytes), 0) FROM batches WHERE last_received_at > ? AND last_received_at <= ?"
+        )
+        (n,) = self._connection.execute(query, (after_us, to_us)).fetchone()
+        return n
 
     def rows_after(self, after_us: int = _BEFORE_ALL, limit: int | None = None) -> pl.DataFrame:
         """At most so many JOURNAL_ROWS received later than the instant, the earliest first."""
-        parts, n, early, seq = [], 0, 0, None
+        return self.some_after(after_us, limit, None)[0]
+
+    def some_after(self, after_us: int, limit: int | None, bytes_max: int | None) -> tuple[pl.DataFrame, bool]:
+        """As `rows_after`, and whether it was cut short.
+
+        bytes_max: no further batch is read once those that were take so many bytes unpacked.
+        """
+        parts, n, early, seq, taken, is_cut = [], 0, 0, None, 0, False
         # of a batch of one message most of the time goes into fetching: not a column too many
         batches = self._connection.execute(
             "SELECT seq, n, packed_bytes, block_crc32, block FROM batches WHERE last_received_at > ?"
@@ -137,17 +163,18 @@ class Segment:
                 if not parts and received_first(packed) <= after_us:
                     early = its_n  # at most so many of this one batch
                 parts.append(packed)
-                n += its_n
-                if limit is not None and n - early >= limit:
+                n, taken = n + its_n, taken + len(packed)
+                is_cut = (limit is not None and n - early >= limit) or (bytes_max is not None and taken >= bytes_max)
+                if is_cut:
                     break
             rows = unpack_frame(b"".join(parts))
         except BlockDamaged as error:
-            raise JournalFailure(f"{self.path}, batch {seq} or before it: a block {error}") from error
+            raise SegmentDamaged(self.path, f"batch {seq} or before it: a block {error}") from error
         if rows.height != n:
-            raise JournalFailure(f"{self.path}: {len(parts)} batches of {n} messages hold {rows.height}")
+            raise SegmentDamaged(self.path, f"{len(parts)} batches of {n} messages hold {rows.height}")
         if early:
             rows = rows.filter(pl.col("received_at") > pl.lit(after_us, pl.Int64).cast(INSTANT))
-        return check(rows if limit is None else rows.head(limit), JOURNAL_ROWS)
+        return check(rows if limit is None else rows.head(limit), JOURNAL_ROWS), is_cut
 
     def first(self) -> Row | None:
         found = next(self._batches("1 ORDER BY last_received_at LIMIT 1"), None)
@@ -172,7 +199,7 @@ class Segment:
         for batch in batches:
             rows = self.rows_of(batch)
             if (len(rows), rows[-1][0] if rows else None) != (batch.n, batch.last_us):
-                raise JournalFailure(f"{self.path}, batch {batch.seq}: its block and what is said of it disagree")
+                raise SegmentDamaged(self.path, f"batch {batch.seq}: its block and what is said of it disagree")
             if row := next((row for row in reversed(rows) if is_wanted(row[3])), None):
                 return row
         return None
@@ -205,9 +232,13 @@ class Segment:
 
 @contextmanager
 def reading(path: Path) -> Iterator[Segment]:
-    """Raises SegmentGone, and JournalFailure where it is of another program's schema."""
-    connection, schema = _open(path)
-    with closing(connection):
+    """Raises SegmentGone; SegmentDamaged, also for what the block meets; JournalFailure where it is of another
+    program's schema."""
+    with _naming_damage(path):
+        connection, schema = _open(path)
+    with closing(connection), _naming_damage(path):
+        if not schema:
+            raise SegmentDamaged(path, "it holds no journal")
         if schema < len(MIGRATIONS):
             raise JournalFailure(
                 f"{path}: was written by an earlier program (schema {schema}, this one's is {len(MIGRATIONS)});"
@@ -216,13 +247,28 @@ def reading(path: Path) -> Iterator[Segment]:
         yield Segment(path, connection)
 
 
-def is_earlier(path: Path) -> bool:
-    """Whether an earlier program wrote it; no where it was sealed meanwhile."""
+@contextmanager
+def _naming_damage(path: Path) -> Iterator[None]:
     try:
-        connection, schema = _open(path)
+        yield
+    except sqlite3.DatabaseError as error:
+        # a table or a column that is not there; what this program itself says of a segment has no code
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code != sqlite3.SQLITE_ERROR and not is_damage(error):
+            raise
+        raise SegmentDamaged(path, error) from error
+
+
+def is_earlier(path: Path) -> bool:
+    """Whether an earlier program wrote it; no where it was sealed meanwhile. Raises SegmentDamaged."""
+    try:
+        with _naming_damage(path):
+            connection, schema = _open(path)
     except SegmentGone:
         return False
     connection.close()
+    if not schema:
+        raise SegmentDamaged(path, "it holds no journal")
     return schema < len(MIGRATIONS)
 
 

@@ -179,6 +179,15 @@ def verify_raw_file(path: Path) -> BrokenLink | About:
     return about
 
 
+def raw_bytes(path: Path) -> int:
+    """What all of a file takes when it is unpacked, about; 0 where its time had come."""
+    try:
+        about = pq.read_metadata(path)
+    except FileNotFoundError:
+        return 0
+    return sum(about.row_group(n).total_byte_size for n in range(about.num_row_groups))
+
+
 def read_raw_after(path: Path, after_us: int, limit: int) -> pl.DataFrame:
     """At most `limit` MESSAGES of one file with received_at later than `after_us`, the earliest first."""
     later = pl.col("received_at") > pl.lit(after_us, pl.Int64).cast(INSTANT)

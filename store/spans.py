@@ -40,7 +40,7 @@ class SpanDamaged(Exception):
 
     def __init__(self, path: Path, part: str, what: str):
         super().__init__(f"{path}: {part}: {what}")
-        self.path, self.part = path, part
+        self.path, self.part, self.what = path, part, what
 
 
 def span_name(seq: int) -> str:

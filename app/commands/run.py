@@ -9,11 +9,17 @@ from typing import Annotated
 import typer
 
 from contracts.clock import SystemClock
+from contracts.ports import JournalFailure
+from store.sqlite_damage import StateDamaged
+from store.state_db import StateError
 
+from ..engine import RecoveryFailure
 from ..rule_files import compile_rules, load_rules
 from ..service import PARTS, run_parts
 from ..site_files import load_site
 from ..site_record import keep, site_content
+
+IN_WORDS = (JournalFailure, RecoveryFailure, StateDamaged, StateError)  # each says what is wrong and what to do
 
 
 def run_command(
@@ -35,13 +41,17 @@ def run_command(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    run_parts(
-        whole,
-        [one.rule for one in placed],
-        state,
-        SystemClock(),
-        stop,
-        part or PARTS,
-        collector=collector,
-        site_sha256=keep(site_content(site, whole.file.library), state),
-    )
+    try:
+        run_parts(
+            whole,
+            [one.rule for one in placed],
+            state,
+            SystemClock(),
+            stop,
+            part or PARTS,
+            collector=collector,
+            site_sha256=keep(site_content(site, whole.file.library), state),
+        )
+    except IN_WORDS as error:
+        typer.echo(f"greenisland run ended: {error}", err=True)
+        raise typer.Exit(1) from error

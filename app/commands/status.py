@@ -78,6 +78,8 @@ def as_dict(status: Status) -> dict[str, object]:
         "dead_letters": status.dead_letters,
         "influxdb_gaps": [asdict(gap) for gap in status.gaps],
         "recovery_differences": status.differences,
+        "damage": [{"part": one.part, "since": _iso(one.since), "what": one.what} for one in status.damage],
+        "damaged_parts": [str(one.path) for one in status.damaged_parts],
         "disk_bytes": {**status.disk, "free": status.free_bytes, "total": status.total_bytes},
         "disk_growth_bytes_per_day": None if status.growth is None else status.growth.bytes_per_day,
         "disk_growth_taken_over_s": None if status.growth is None else status.growth.taken_over.total_seconds(),
@@ -138,7 +140,7 @@ def _of_growth(status: Status) -> str:
 def _of_decided(decided: Decided, zone: str) -> list[tuple[str, str]]:
     counts = decided.counts
     rejects = ", ".join(f"{key.removeprefix(REJECT)} {n:,}" for key, n in counts.items() if key.startswith(REJECT))
-    others = ("duplicates", "rewritten", "late", "beyond_lateness", "events")
+    others = ("duplicates", "rewritten", "late", "from_archive", "beyond_max_age", "events")
     levels = [f"{level} {decided.open_alerts[level]:,}" for level in reversed(LEVELS) if level in decided.open_alerts]
     return [
         (
