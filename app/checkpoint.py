@@ -5,6 +5,7 @@ Does not promise to be there: without one, recovery reads the journal from its b
 """
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +14,14 @@ import msgspec
 import polars as pl
 
 from contracts.frames import MESSAGES
-from rules.alerts import HISTORY, AlertState
-from rules.episodes import Tracked
+from contracts.ports import PutAway
+from rules.alerts import AlertState
+from rules.episodes import Machine
 from rules.marked import no_effects
+from rules.put_away import InMemory, Shelf
 from rules.samples import SAMPLES
 from rules.ticks import SiteClock
+from rules.verdict_past import Borders
 from rules.window_store import ROWS, WindowStore
 from rules.windows import WindowState
 from store.parquet import TEMPORARY, make_directory, unlink_durably
@@ -25,8 +29,11 @@ from store.spans import SpanDamaged, read_span, write_span
 
 from .pipeline import PipelineState
 
-CHECKPOINT_VERSION = 3  # raised when what the pipeline remembers changes its shape: an older one is not used
+log = logging.getLogger(__name__)
+
+CHECKPOINT_VERSION = 4  # raised when what the pipeline remembers changes its shape: an older one is not used
 KEPT = 2
+PUT_AWAY = "put_away"
 SUFFIX = ".checkpoint"
 
 
@@ -39,8 +46,8 @@ class _Rest(msgspec.Struct, frozen=True):
     clock: SiteClock
     start_at: datetime | None
     tick: datetime | None
-    tracked: dict[int, Tracked]
-    frozen_at: datetime | None
+    machines: dict[int, Machine]
+    borders: Borders
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,7 @@ def write_checkpoint(directory: Path, made_for: str, journal_to_us: int, state: 
     """Writes the state durably and removes all but the latest checkpoints."""
     make_directory(directory)
     windows = state.windows
+    store = windows.store if windows else WindowStore()
     rest = _Rest(
         version=CHECKPOINT_VERSION,
         made_for=made_for,
@@ -65,18 +73,18 @@ def write_checkpoint(directory: Path, made_for: str, journal_to_us: int, state: 
         clock=state.clock,
         start_at=windows.start_at if windows else None,
         tick=windows.tick if windows else None,
-        tracked=state.alerts.tracked,
-        frozen_at=state.alerts.frozen_at,
+        machines=state.alerts.machines,
+        borders=state.alerts.borders,
     )
     path = directory / f"{journal_to_us:020d}{SUFFIX}"
     write_span(
         path,
         {
             "rest": pl.DataFrame({"rest": [msgspec.json.encode(rest)]}),
-            "rows": _rows(windows.store if windows else WindowStore()),
-            "packed": _packed(windows.store if windows else WindowStore()),
+            "rows": _rows(store),
+            "packed": _packed(store),
+            PUT_AWAY: _put_away(store.shelf),
             "waiting": windows.waiting if windows else pl.DataFrame(schema=SAMPLES),
-            "history": _history(state.alerts),
             "facts": state.facts,
             "effects": windows.effects if windows else no_effects(),
             "before_clock": pl.DataFrame(schema=MESSAGES) if state.before_clock is None else state.before_clock,
@@ -86,23 +94,44 @@ def write_checkpoint(directory: Path, made_for: str, journal_to_us: int, state: 
     return path
 
 
-def read_checkpoint(directory: Path, made_for: str, at_most_us: int) -> Checkpoint | None:
-    """The latest usable checkpoint not beyond what has been committed; None where there is none."""
+def names_put_away(directory: Path) -> set[str]:
+    """What the checkpoints that are kept name of what was put away; of a damaged one nothing, it is not used."""
+    names: set[str] = set()
+    for path in directory.glob(f"*{SUFFIX}"):
+        try:
+            names.update(read_span(path, {PUT_AWAY})[PUT_AWAY]["name"])
+        except (SpanDamaged, KeyError):
+            continue
+    return names
+
+
+def read_checkpoint(directory: Path, made_for: str, at_most_us: int, away: PutAway | None = None) -> Checkpoint | None:
+    """The latest usable checkpoint not beyond what has been committed; None where there is none.
+
+    away: where its state had put away what is old; one that names a piece that is not there is not used.
+    """
+    away = InMemory() if away is None else away
     for path in sorted(directory.glob(f"*{SUFFIX}"), reverse=True):
         try:
             frames = read_span(path)
             rest = msgspec.json.decode(frames["rest"]["rest"][0], type=_Rest)
-        except (SpanDamaged, msgspec.DecodeError):
-            continue  # an older one, or the journal, will do
+        except (SpanDamaged, msgspec.DecodeError) as error:
+            log.warning("the checkpoint %s is damaged, an older one or the journal is used: %s", path, error)
+            continue
         if rest.version != CHECKPOINT_VERSION or rest.made_for != made_for or rest.journal_to_us > at_most_us:
+            continue
+        shelf = _shelf(away, frames[PUT_AWAY])
+        if not away.has(shelf.names()):
+            log.error("%s names what is not there any more: an older checkpoint, or the journal, is used", path.name)
             continue
         windows = None
         if rest.start_at is not None and rest.tick is not None:
-            store = _store(frames["rows"], frames["packed"])
+            store = _store(frames["rows"], frames["packed"], shelf)
             windows = WindowState(rest.start_at, rest.tick, store, frames["waiting"], frames["effects"])
-        alerts = AlertState(rest.tracked, _by_period(frames["history"]), rest.frozen_at)
+        alerts = AlertState(rest.machines, rest.borders)
         before = frames["before_clock"]
-        state = PipelineState(rest.clock, windows, alerts, None if before.is_empty() else before, frames["facts"])
+        waiting = None if before.is_empty() else before
+        state = PipelineState(rest.clock, windows, alerts, waiting, frames["facts"], away)
         return Checkpoint(rest.journal_to_us, state)
     return None
 
@@ -127,21 +156,29 @@ def _packed(store: WindowStore) -> pl.DataFrame:
     return pl.DataFrame(parts, schema={"target": pl.String, "bucket": pl.Int64, "packed": pl.Binary}, orient="row")
 
 
-def _store(rows: pl.DataFrame, packed: pl.DataFrame) -> WindowStore:
-    store = WindowStore()
+def _put_away(shelf: Shelf) -> pl.DataFrame:
+    """Layers in their order."""
+    rows = [
+        (target, bucket, name)
+        for target, its in shelf.layers.items()
+        for bucket, names in its.items()
+        for name in names
+    ]
+    return pl.DataFrame(rows, schema={"target": pl.String, "bucket": pl.Int64, "name": pl.String}, orient="row")
+
+
+def _shelf(away: PutAway, rows: pl.DataFrame) -> Shelf:
+    shelf = Shelf(away)
+    for target, bucket, name in rows.iter_rows():
+        its = shelf.layers.setdefault(target, {})
+        its[bucket] = (*its.get(bucket, ()), name)
+    return shelf
+
+
+def _store(rows: pl.DataFrame, packed: pl.DataFrame, shelf: Shelf) -> WindowStore:
+    store = WindowStore(shelf=shelf)
     for (target, bucket), part in rows.partition_by("target", "bucket", include_key=False, as_dict=True).items():
         store.buckets.setdefault(str(target), {})[int(bucket)] = part  # type: ignore[call-overload]
     for target, bucket, one in packed.iter_rows():
         store.packed.setdefault(target, {})[bucket] = one
     return store
-
-
-def _history(alerts: AlertState) -> pl.DataFrame:
-    parts = [part.with_columns(period=pl.lit(period)) for period, kept in alerts.history.items() for part in kept]
-    schema = {**HISTORY, "period": pl.String}
-    return pl.concat(parts).select(list(schema)) if parts else pl.DataFrame(schema=schema)
-
-
-def _by_period(rows: pl.DataFrame) -> dict[str, list[pl.DataFrame]]:
-    parts = rows.partition_by("period", include_key=False, as_dict=True, maintain_order=True)
-    return {str(period): [part] for (period,), part in parts.items()}

@@ -12,6 +12,7 @@ from .commands import (
     fact,
     feed_from_csv,
     mark,
+    rejudge,
     replay,
     rules,
     rules_diff,
@@ -44,6 +45,7 @@ app.command("run")(run.run_command)
 app.command("decode")(decode.decode_command)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay_command)
+app.command("rejudge")(rejudge.rejudge_command)
 app.command("status")(status.status_command)
 app.command("verify")(verify.verify_command)
 app.command("backup")(backup.backup_command)

@@ -17,6 +17,7 @@ from contracts.site import Site
 from ingest.mqtt import CollectorMetrics, MqttCollector
 from store.journal import EPOCH, MICROSECOND, Journal
 from store.journal_reader import last_payload
+from store.journal_segment import SegmentDamaged
 from store.parquet import make_directory
 
 from . import operator_spool
@@ -73,12 +74,19 @@ def _collect(
     metrics: CollectorMetrics,
     site_sha256: str | None,
 ) -> None:
-    last_clock_us = int(last_payload(directory, topics.JOURNAL_CLOCK.format(collector=name)) or 0)
+    damaged: list[SegmentDamaged] = []  # closed ones: what is taken in now needs nothing of them
+    clock_topic = topics.JOURNAL_CLOCK.format(collector=name)
+    last_clock_us = int(last_payload(directory, clock_topic, damaged.append) or 0)
     steady = SteadyClock(clock, EPOCH + last_clock_us * MICROSECOND if last_clock_us else None)
     if site_sha256 is not None:
-        last_site, at = last_payload(directory, topics.JOURNAL_SITE), steady.now()
+        before = len(damaged)
+        last_site, at = last_payload(directory, topics.JOURNAL_SITE, damaged.append), steady.now()
+        if len(damaged) > before:
+            last_site = None  # a later one may be in there: said again it does no harm
         if row := activation(site_sha256, last_site, getpass.getuser(), "cli", at):
             journal.append(row, at)
+    for path in sorted({one.path: one for one in damaged}):
+        log.error("taking in goes on without reading %s, which is damaged", path)
     broker = site.file.broker
     mqtt = MqttCollector(
         broker,

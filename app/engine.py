@@ -6,7 +6,7 @@ Recovery goes on from the latest usable checkpoint, decides the journal from the
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,18 +15,19 @@ import polars as pl
 
 from contracts.clock import Clock
 from contracts.frames import MESSAGES
-from contracts.ports import Notification
+from contracts.ports import JournalFailure, Notification
 from contracts.reasons import Transition
 from contracts.site import Site
 from rules.spec import Rule
 from rules.ticks import CLOCK_PREFIX, SiteClock
 from store.disk_full import is_disk_full
 from store.journal import epoch_us
-from store.journal_reader import read_after
+from store.journal_reader import bytes_between, read_some
+from store.put_away import PENDING_BYTES_MAX, Folder
 from store.spans import span_name, write_span
 from store.state_db import SpanRow, StateDb
 
-from .checkpoint import fingerprint, read_checkpoint, remove_unfinished, write_checkpoint
+from .checkpoint import fingerprint, names_put_away, read_checkpoint, remove_unfinished, write_checkpoint
 from .collector import journal_directory
 from .committed import counts_of, episodes_after, frames_of, notification_key, transition_rows, withdrawn
 from .disk_room import NoRoom, when_there_is_room
@@ -36,7 +37,8 @@ from .texts import Texts
 
 log = logging.getLogger(__name__)
 
-BATCH_ROWS = 50_000  # messages read at once; a span is at least one clock row's worth
+BATCH_ROWS = 50_000  # messages read at once, of each journal, or more for one clock row's worth
+BATCH_BYTES = 64 << 20  # of them in memory; a message may be a megabyte
 POLL_S = 0.1
 CHECKPOINT_EVERY = timedelta(minutes=5)
 CHECKPOINT_AGAIN = timedelta(minutes=1)  # after one there was no room for
@@ -63,14 +65,19 @@ class RecoveryFailure(RuntimeError):
 class JournalFeed:
     """The collectors' journals as one feed, in order, up to where no earlier row can still come."""
 
-    def __init__(self, state_dir: Path, collectors: tuple[str, ...]):
+    def __init__(self, state_dir: Path, collectors: tuple[str, ...], bytes_max: int = BATCH_BYTES):
+        """bytes_max: of one journal read at once, but for one batch or sealed file."""
         self._journals = {name: journal_directory(state_dir, name) for name in collectors}
+        self._bytes_max = bytes_max
 
     def read(self, after_us: int, rows: int = BATCH_ROWS) -> pl.DataFrame:
-        """MESSAGES after the cursor up to a clock row of the slowest collector; empty where there is none yet."""
+        """MESSAGES after the cursor up to a clock row of the slowest collector; empty where there is none yet.
+
+        Where too many bytes are waiting before it they end earlier: cuts change no decision.
+        """
         parts, frontier = [], None
         for name, directory in self._journals.items():
-            part = _to_last_clock(directory, f"{CLOCK_PREFIX}{name}", after_us, rows)
+            part = _to_last_clock(directory, f"{CLOCK_PREFIX}{name}", after_us, rows, self._bytes_max)
             if part is None:
                 return pl.DataFrame(schema=MESSAGES)
             parts.append(part)
@@ -86,25 +93,42 @@ class JournalFeed:
             parts += _all_between(directory, after_us, to_us) if directory.is_dir() else ()
         return pl.concat(parts).sort("received_at", "source", "topic", "payload")
 
+    def in_pieces(self, groups: Iterable[list[SpanRow]]) -> Iterator[list[SpanRow]]:
+        """The same spans in order; what would take too much memory is divided, down to a span."""
+        for group in groups:
+            half = len(group) // 2
+            if half and self._bytes_of(group) > self._bytes_max:
+                yield from self.in_pieces([group[:half], group[half:]])
+            else:
+                yield group
+
+    def _bytes_of(self, group: list[SpanRow]) -> int:
+        journals = (directory for directory in self._journals.values() if directory.is_dir())
+        return sum(bytes_between(journal, group[0].journal_after, group[-1].journal_to) for journal in journals)
+
 
 def _all_between(directory: Path, after_us: int, to_us: int) -> Iterator[pl.DataFrame]:
-    while (part := read_after(directory, after_us, BATCH_ROWS)).height:
-        after_us = epoch_us(part["received_at"][-1])
+    is_cut = True
+    while is_cut and after_us < to_us:
+        part, is_cut = read_some(directory, after_us, BATCH_ROWS, BATCH_BYTES)
+        if part.height:
+            after_us = epoch_us(part["received_at"][-1])
         yield part if after_us <= to_us else part.filter(pl.col("received_at") <= from_us(to_us))
-        if after_us >= to_us or part.height < BATCH_ROWS:
-            return
 
 
-def _to_last_clock(directory: Path, clock_topic: str, after_us: int, rows: int) -> pl.DataFrame | None:
+def _to_last_clock(directory: Path, clock_topic: str, after_us: int, rows: int, bytes_max: int) -> pl.DataFrame | None:
+    """None: no clock row yet. Where even the memory for one reading holds none, what it holds."""
     if not directory.is_dir():
         return None
     while True:
-        part = read_after(directory, after_us, rows)
+        part, is_cut = read_some(directory, after_us, rows, bytes_max)
         clocks = part.with_row_index("n").filter(pl.col("topic") == clock_topic)["n"]
         if len(clocks):
             return part[: int(clocks[-1]) + 1]
+        if not is_cut:
+            return None
         if part.height < rows:
-            return None  # no clock row yet: nothing of it may be decided
+            return part
         rows *= 2
 
 
@@ -129,7 +153,8 @@ class Engine:
         self.db.delete_unreferenced(self.span_dir)
         self._feed = JournalFeed(state_dir, site.file.collectors)
         self._texts = Texts(site)
-        self._state = PipelineState(SiteClock(site.file.collectors))
+        self._away = Folder(state_dir / "windows")
+        self._state = PipelineState(SiteClock(site.file.collectors), away=self._away)
         self._checkpoints = state_dir / "checkpoints"
         self._made_for = fingerprint(site, rules)
         remove_unfinished(self._checkpoints)
@@ -152,13 +177,13 @@ class Engine:
         site's clock does not come out as it was committed; any other difference is logged and written down.
         """
         at, done = 0, 0
-        if (found := read_checkpoint(self._checkpoints, self._made_for, self._cursor)) is not None:
+        if (found := read_checkpoint(self._checkpoints, self._made_for, self._cursor, self._away)) is not None:
             at, self._state = found.journal_to_us, found.state
         seq, compared_from = self.db.last_seq_upto(at), self.db.decided_from(self._made_for)
         comparison = Comparison(self.db, self._state_dir, compared_from)
         pace = Progress(self.db.messages_after(seq), progress)
         self._is_whole = False
-        for group in groups(self.db, seq, compared_from):
+        for group in self._feed.in_pieces(groups(self.db, seq, compared_from)):
             if is_stopping():
                 return done
             messages = self._feed.between(at, group[-1].journal_to)
@@ -168,6 +193,7 @@ class Engine:
                 continue
             span = self.pipeline.step(self._state, messages)
             comparison.check(group, span, self.notifications(span))
+            self._put_away()
             done += messages.height
             pace.add(span.counts.get("messages", 0))
         self._is_whole = True
@@ -216,6 +242,7 @@ class Engine:
             self._uncommitted = _Uncommitted(span, epoch_us(messages["received_at"][-1]))
         self._commit(self._uncommitted)
         span, self._uncommitted = self._uncommitted.span, None
+        self._put_away()
         if self.clock.now() - self._checkpoint_at >= CHECKPOINT_EVERY:
             self.checkpoint()
         return span
@@ -245,6 +272,17 @@ class Engine:
         )
         self._seq, self._cursor = seq, decided.journal_to
 
+    def _put_away(self) -> None:
+        """Between two checkpoints: what is put away must not fill the memory instead of the disk."""
+        if self._away.pending_bytes < PENDING_BYTES_MAX:
+            return
+        try:
+            self._away.flush()
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            log.error("the disk is full: old windows stay in memory for now (%s)", error)
+
     def checkpoint(self) -> None:
         """Writes down what the windows remember, as of the last committed span; not while there is more in them.
 
@@ -254,7 +292,9 @@ class Engine:
         if not self._cursor or not self._is_whole or self._uncommitted is not None:
             return
         try:
+            self._away.flush()  # what a checkpoint names is there before it
             write_checkpoint(self._checkpoints, self._made_for, self._cursor, self._state)
+            self._away.sweep(names_put_away(self._checkpoints))
         except OSError as error:
             if not is_disk_full(error):
                 raise
@@ -272,7 +312,8 @@ class Engine:
                 if episode["level"] not in webhook.levels:
                     continue
                 body = {
-                    "text": self._texts.alert(row["transition"], episode, webhook.language),
+                    "text": self._texts.alert(row["transition"], episode, webhook.language, row["tick"]),
+                    "final_from": self._texts.final_from(episode).isoformat(),
                     "clause": self._texts.clause(episode),
                     "transition": row["transition"],
                     "tick": row["tick"].isoformat(),
@@ -292,7 +333,10 @@ def run_engine(
     told: Callable[[Span], None] = lambda _: None,
     progress: Callable[[Recovering], None] = lambda _: None,
 ) -> None:
-    """Recovers, then steps until told to stop. On a full disk it waits with what it has decided, and goes on."""
+    """Recovers, then steps until told to stop. On a full disk it waits with what it has decided, and goes on.
+
+    Raises JournalFailure where a journal cannot be read: then nothing after that is decided.
+    """
     engine.recover(progress, stop.is_set)
     try:
         while not stop.is_set():
@@ -303,4 +347,7 @@ def run_engine(
                 told(span)
     except NoRoom as error:
         log.error("stopped before there was room: the next start decides it again (%s)", error)
+    except JournalFailure:
+        engine.checkpoint()  # of what was decided before: the next try begins there
+        raise
     engine.checkpoint()

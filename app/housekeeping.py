@@ -24,6 +24,7 @@ from store.journal import JournalFailure, epoch_us
 from store.raw_files import raw_directory
 from store.seal import SealRefused, remove_expired, seal_segments
 from store.spans import SpanFiles
+from store.sqlite_damage import StateDamaged
 from store.state_db import StateDb
 from store.state_lock import ARCHIVE, UPKEEP, Held, state_lock
 
@@ -156,6 +157,8 @@ def run_housekeeping(
             done = keep_house(site, state_dir, now, merge=is_due, is_stopping=stop.is_set)
         except Held:
             log.info("housekeeping waits for a backup")
+        except StateDamaged:
+            raise
         except (sqlite3.Error, OSError) as error:
             log.error("housekeeping: %s", error)
         else:

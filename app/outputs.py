@@ -55,7 +55,7 @@ class Outputs:
         verdicts = _all(self.verdicts, VERDICTS)
         write_parquet(aggregates, out / "aggregates.parquet", AGGREGATE_ORDER, AGGREGATES)
         write_parquet(verdicts, out / "verdicts.parquet", VERDICT_ORDER, VERDICTS)
-        alerts = "".join(_line(episode) for episode in self.alerts())
+        alerts = "".join(alert_line(episode) for episode in self.alerts())
         (out / "alerts.ndjson").write_text(alerts, encoding="utf-8")
         parts = [content_digest(aggregates, AGGREGATE_ORDER), content_digest(verdicts, VERDICT_ORDER), alerts]
         summary: dict[str, object] = {
@@ -66,7 +66,8 @@ class Outputs:
             "duplicates": self.counts["duplicates"],
             "rewritten": self.counts["rewritten"],
             "late": self.counts["late"],
-            "beyond_lateness": self.counts["beyond_lateness"],
+            "from_archive": self.counts["from_archive"],
+            "beyond_max_age": self.counts["beyond_max_age"],
             "windows": dict(sorted(aggregates["period"].value_counts().iter_rows())),
             "verdicts": dict(sorted(verdicts["state"].value_counts().iter_rows())),
             "alerts": len(self.episodes.by_id),
@@ -84,7 +85,7 @@ class Outputs:
         return sorted(self.episodes.by_id.values(), key=lambda episode: (str(episode["opened_at"]), str(episode["id"])))
 
 
-def _line(episode: dict[str, object]) -> str:
+def alert_line(episode: dict[str, object]) -> str:
     return json.dumps(episode, ensure_ascii=False, sort_keys=True) + "\n"
 
 

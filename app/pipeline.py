@@ -11,6 +11,7 @@ import polars as pl
 from contracts.civil_time import next_boundary
 from contracts.facts import FACTS
 from contracts.frames import AGGREGATES, EVENTS, READINGS, REJECTS, VERDICTS, empty
+from contracts.ports import PutAway
 from contracts.reasons import Transition
 from contracts.site import Site
 from ingest.decode import Decoder, batch_of
@@ -20,10 +21,12 @@ from rules.fact_records import facts_of, unique_facts
 from rules.facts import effects
 from rules.mark_tables import compile_marking
 from rules.plan import Plan, compile_plan
+from rules.put_away import InMemory
+from rules.rewritten import rewritten_events
 from rules.samples import samples_of
 from rules.spec import Rule
 from rules.ticks import TICK, SiteClock, stamp
-from rules.windows import WindowState, advance, latest_at, start
+from rules.windows import DECISIONS, WindowState, advance, latest_at, start
 
 
 @dataclass
@@ -35,6 +38,7 @@ class PipelineState:
     alerts: AlertState = field(default_factory=AlertState)
     before_clock: pl.DataFrame | None = None  # messages that came before every collector had spoken
     facts: pl.DataFrame = field(default_factory=lambda: empty(FACTS))  # everything people have said so far
+    away: PutAway = field(default_factory=InMemory)  # where windows are put that only very late data ask for
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Span:
     counts: dict[str, int]
     clock_from: datetime | None
     clock_to: datetime | None
+    # every window decided, of points nobody sees as well: for whoever explains them
+    decisions: pl.DataFrame = field(default_factory=lambda: empty(DECISIONS))
 
 
 class Pipeline:
@@ -71,7 +77,7 @@ class Pipeline:
             return self._span(None, empty(READINGS), empty(REJECTS), empty(EVENTS), None, [], {})
         if state.windows is None:
             assert clock.first_at is not None
-            state.windows = start(clock.first_at)
+            state.windows = start(clock.first_at, state.away)
         state.clock = clock
         unreadable = self._take_facts(state, stamped)
         decoded = self._decoder.decode(batch_of(stamped.drop("known_at"), stamped["known_at"]))
@@ -111,16 +117,18 @@ class Pipeline:
         assert state.windows is not None
         made = advance(self.plan, state.windows, samples_of(readings, rejects, self.plan), to, grid_to)
         judged = evaluate(self.plan, made.decisions)
-        changes = update(self.plan, state.alerts, judged, to)
+        changes = update(self.plan, state.alerts, judged, to, state.windows.store)
+        events = pl.concat([events, rewritten_events(self.plan, made.rewritten)])
         counts = {
             "messages": 0 if messages is None else messages.filter(~pl.col("topic").str.starts_with("$")).height,
             "readings": readings.height,
             "rejects": rejects.height,
             "events": events.height,
             "duplicates": made.duplicates,
-            "rewritten": made.rewritten,
+            "rewritten": made.rewritten.height,
             "late": made.late,
-            "beyond_lateness": made.beyond,
+            "from_archive": made.put_away,
+            "beyond_max_age": made.beyond,
         }
         return self._span((clock_from, to), readings, rejects, events, (made.decisions, judged), changes, counts)
 
@@ -152,6 +160,7 @@ class Pipeline:
             counts=counts,
             clock_from=clock[0] if clock else None,
             clock_to=clock[1] if clock else None,
+            decisions=empty(DECISIONS) if made is None else made,
         )
 
     def _aggregates(self, decisions: pl.DataFrame) -> pl.DataFrame:

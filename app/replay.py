@@ -1,12 +1,15 @@
 """Replay: the production path over a feed, offline."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
 from contracts.site import Site
 from rules.spec import Rule
 from rules.ticks import CLOCK_PREFIX, SiteClock, collectors_of
+from store.put_away import Folder
 
 from .outputs import Outputs
 from .pipeline import Pipeline, PipelineState
@@ -51,14 +54,15 @@ def replay(
     if not close:
         ordered = to_last_clock(ordered, collectors)
     pipeline = Pipeline(site, rules)
-    state = PipelineState(SiteClock(collectors))
     outputs = Outputs()
     done = 0
-    for messages in cut(ordered, step_rows):
-        span = pipeline.step(state, messages)
-        outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts)
-        done += messages.height
-        progress(done)
-    if close and (span := pipeline.close(state)) is not None:  # type: ignore[assignment]
-        outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts)
+    with TemporaryDirectory(prefix="greenisland-") as folder:
+        state = PipelineState(SiteClock(collectors), away=Folder(Path(folder), is_kept=False))
+        for messages in cut(ordered, step_rows):
+            span = pipeline.step(state, messages)
+            outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts)
+            done += messages.height
+            progress(done)
+        if close and (span := pipeline.close(state)) is not None:  # type: ignore[assignment]
+            outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts)
     return outputs

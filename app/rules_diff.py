@@ -121,11 +121,11 @@ def compare(old: Side, new: Side, feed: pl.DataFrame, progress: Callable[[int], 
     before = replay(feed, old.site, old.rules, progress=progress)
     after = replay(feed, new.site, new.rules, progress=lambda done: progress(feed.height + done))
     verdicts = [
-        {_key(row, VERDICT_KEY): row for row in _latest(each).iter_rows(named=True)} for each in (before, after)
+        {key_of(row, VERDICT_KEY): row for row in _latest(each).iter_rows(named=True)} for each in (before, after)
     ]
-    alerts = [{_key(row, ALERT_KEY): row for row in each.alerts()} for each in (before, after)]
-    of_verdicts = list(_differences(verdicts[0], verdicts[1], VERDICT_CONTENT))
-    of_alerts = list(_differences(alerts[0], alerts[1], ALERT_CONTENT))
+    alerts = [{key_of(row, ALERT_KEY): row for row in each.alerts()} for each in (before, after)]
+    of_verdicts = list(differences(verdicts[0], verdicts[1], VERDICT_CONTENT))
+    of_alerts = list(differences(alerts[0], alerts[1], ALERT_CONTENT))
     return Compared(
         of_verdicts,
         of_alerts,
@@ -139,11 +139,11 @@ def _latest(outputs: Outputs) -> pl.DataFrame:
     return rows.sort("revision").unique(VERDICT_KEY, keep="last")
 
 
-def _key(row: Row, names: Sequence[str]) -> tuple[object, ...]:
+def key_of(row: Row, names: Sequence[str]) -> tuple[object, ...]:
     return tuple(row[name] for name in names)
 
 
-def _differences(
+def differences(
     old: Mapping[tuple[object, ...], Row], new: Mapping[tuple[object, ...], Row], content: Sequence[str]
 ) -> Iterator[Difference]:
     """In the order of time, then of their key."""
@@ -153,5 +153,5 @@ def _differences(
             yield Difference("appears", None, after)
         elif after is None:
             yield Difference("vanishes", before, None)
-        elif _key(before, content) != _key(after, content):
+        elif key_of(before, content) != key_of(after, content):
             yield Difference("changes", before, after)

@@ -1,6 +1,6 @@
 """Ports between rooms: what `app` hands to whom."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -83,3 +83,17 @@ class SpanSource(Protocol):
     """Span files in order, for consumers with their own cursor (archive, InfluxDB)."""
 
     def spans_after(self, cursor: int) -> Iterable[tuple[int, dict[str, pl.DataFrame]]]: ...
+
+
+class PutAway(Protocol):
+    """What the rules put away for as long as something may still come for it: pieces that are never changed."""
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keeps a piece. The name (`kind/from-hash`) holds the hash of the content: the same again changes nothing."""
+        ...
+
+    def get(self, name: str) -> bytes: ...
+
+    def has(self, names: Collection[str]) -> bool:
+        """Whether all of them are there."""
+        ...

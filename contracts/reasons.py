@@ -57,6 +57,9 @@ class NoJudgement(StrEnum):
     FLOW_MISSING = "flow_missing"  # a mass needs a valid flow of the same window
     OVER_RANGE = "over_range"  # what is missing for a judgement is over the instrument's range: to be verified
     CONDITION_UNKNOWN = "condition_unknown"  # the limit holds under a condition that was not measured
+    MEMBERS_MISSING = "members_missing"  # of a sum some parts are missing, and the known ones do not decide it
+    WIND_UNKNOWN = "wind_unknown"  # no valid or no steady wind in the window
+    WIND_ELSEWHERE = "wind_elsewhere"  # no station lies downwind, or none upwind
     NOT_COMPUTABLE = "not_computable"  # a quotient that is no finite number
     # of "not applicable"
     NOT_APPLICABLE = "not_applicable"  # a condition of the rule or limit is not met

@@ -1,47 +1,30 @@
 """From judged windows to episodes and transitions, tick by tick.
 
-Promises: episodes depend on the latest verdicts alone; transitions on verdicts and their ticks; neither on call sizes.
-Work is in the subjects that are, or may be, in alarm: all others are filtered out as a frame.
+Promises: episodes depend on the latest verdicts alone; transitions on verdicts and their ticks; neither on call sizes,
+nor on how late a verdict came. Work is in the subjects that are, or may be, in alarm: all others are filtered out as a
+frame; what is late is folded from the border before it to where it makes no difference any more.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 import polars as pl
 
-from contracts.frames import INSTANT
 from contracts.reasons import Alert, Transition
 
-from .episodes import Episode, Tracked, Window, changes, episode_id, fold
+from .episodes import Episode, Machine, Window, changes, episode_id, fold, step
 from .plan import Plan
-from .windows import forgotten_before
-
-HISTORY = pl.Schema(
-    {
-        "binding": pl.UInt32,
-        "window_at": INSTANT,
-        "window_s": pl.Int64,
-        "revision": pl.UInt32,
-        "decided_at": INSTANT,
-        "on_time": pl.Boolean,
-        "level": pl.String,
-        "judged": pl.Boolean,
-        "value_scaled": pl.Int64,
-        "exceeds": pl.Boolean,
-        "valid_n": pl.UInt32,
-        "expected_n": pl.UInt32,
-    }
-)
-_FREEZE_EVERY = timedelta(hours=1)
+from .ticks import TICK
+from .verdict_past import IDLE, Borders, Past, Run, folded_columns, window_of
+from .window_store import WindowStore
 
 
 @dataclass
 class AlertState:
-    tracked: dict[int, Tracked] = field(default_factory=dict)
-    history: dict[str, list[pl.DataFrame]] = field(default_factory=dict)  # by period: HISTORY of the last `lateness`
-    frozen_at: datetime | None = None
+    machines: dict[int, Machine] = field(default_factory=dict)  # of bindings that are not idle, as they stand now
+    borders: Borders = field(default_factory=Borders)
 
 
 @dataclass(frozen=True)
@@ -54,139 +37,158 @@ class AlertChange:
     episode: Episode
 
 
-def update(plan: Plan, state: AlertState, judged: pl.DataFrame, to: datetime) -> list[AlertChange]:
-    """Folds evaluate.JUDGED of a span that ends at `to`. Ordered by tick, then binding."""
-    made = _folded(plan, state, judged) if judged.height else []
-    _freeze(plan, state, to)
+def update(
+    plan: Plan, state: AlertState, judged: pl.DataFrame, to: datetime, store: WindowStore | None = None
+) -> list[AlertChange]:
+    """Folds evaluate.JUDGED of a span that ends at `to`. Ordered by tick, then binding.
+
+    store: of the windows the verdicts are of, as `advance` left it: it still knows what they were before. None: no
+    verdict is late, now or later.
+    """
+    made = _folded(plan, state, judged, to, store) if judged.height else []
+    if store is not None:
+        state.borders.add(plan, store.shelf, state.machines, to)
     return sorted(made, key=lambda change: (change.tick, change.binding))
 
 
-def _folded(plan: Plan, state: AlertState, judged: pl.DataFrame) -> list[AlertChange]:
-    rows = judged.select(
-        "binding",
-        "window_at",
-        "window_s",
-        "revision",
-        "decided_at",
-        "on_time",
-        "level",
-        "value_scaled",
-        "valid_n",
-        "expected_n",
-        judged=pl.col("state").is_in(["exceedance", "within"]),
-        exceeds=pl.col("state") == "exceedance",
-    ).match_to_schema(HISTORY)
-    # a binding's number is its row in the plan's table
-    periods = rows.with_columns(plan.bindings["period"].gather(rows["binding"]))
-    for (period,), part in periods.partition_by("period", include_key=False, as_dict=True).items():
-        state.history.setdefault(str(period), []).append(part)
-
-    late = rows.filter(~pl.col("on_time"))["binding"].unique()
+def _folded(
+    plan: Plan, state: AlertState, judged: pl.DataFrame, to: datetime, store: WindowStore | None
+) -> list[AlertChange]:
+    rows = folded_columns(judged)
+    pasts: dict[str, tuple[set[int], Past]] = {}
+    if not (late := rows.filter(~pl.col("on_time"))).is_empty():
+        assert store is not None, "late verdicts need the windows they are of"
+        pasts = _pasts(plan, state, store, late, rows["decided_at"].min() - TICK, to)
     stirred = rows.filter(pl.col("level").is_not_null())["binding"].unique()
-    # a late window may join what was beyond a limit before it; where nothing ever was, nothing can begin
-    stirred = {*stirred, *state.tracked, *(_ever_beyond(state, late) if len(late) else ())}
+    # a late window may join what was beyond a limit before it; where nothing was, nothing can begin
+    stirred = {*stirred, *state.machines, *(binding for its, _ in pasts.values() for binding in its)}
     wanted = pl.Series("binding", sorted(stirred), dtype=pl.UInt32)
     busy = rows.join(wanted.to_frame(), on="binding", how="semi").sort("binding", "decided_at", "window_at", "revision")
-    pasts = _pasts(state, late.filter(late.is_in(wanted.implode())))
     made: list[AlertChange] = []
     for binding, group in groupby(busy.iter_rows(named=True), key=lambda row: row["binding"]):
-        made += _subject(plan, state, binding, list(group), pasts.get(binding))
+        made += _subject(plan, state, binding, list(group), pasts)
+    for _, past in pasts.values():
+        past.close()
     return made
+
+
+def _pasts(
+    plan: Plan, state: AlertState, store: WindowStore, late: pl.DataFrame, from_at: datetime, to: datetime
+) -> dict[str, tuple[set[int], Past]]:
+    """By period: the bindings whose late windows may change anything, and their past."""
+    found = {}
+    late = late.select("binding", "window_at", period=plan.bindings["period"].gather(late["binding"]))
+    for (period,), part in late.partition_by("period", as_dict=True).items():
+        held = state.borders.held.setdefault(str(period), {})
+        past = Past(plan, store, held, str(period), part["binding"].unique(), from_at, to)
+        segments: dict[int, set[int]] = {}
+        for binding, window_at in part.group_by("binding").agg(pl.col("window_at").unique()).iter_rows():
+            for segment in {past.segment_of(at) for at in window_at}:
+                segments.setdefault(segment, set()).add(binding)
+        restless = {binding for segment, its in segments.items() for binding in its & past.restless(segment)}
+        found[str(period)] = (restless, past)
+    return found
 
 
 def _subject(
-    plan: Plan, state: AlertState, binding: int, rows: list[dict[str, Any]], past: pl.DataFrame | None
+    plan: Plan, state: AlertState, binding: int, rows: list[dict[str, Any]], pasts: dict[str, tuple[set[int], Past]]
 ) -> list[AlertChange]:
-    """past: the binding's history, where some of the rows are late."""
     about = _about(plan, binding)
-    known = [] if past is None else past.sort("window_at", "revision").rows(named=True)
-    tracked = state.tracked.setdefault(binding, Tracked())
+    spans = (about["pending_s"], about["recovery_s"])
     made = []
     for tick, at_tick in groupby(rows, key=lambda row: row["decided_at"]):
         new = list(at_tick)
-        late = not all(row["on_time"] for row in new)
+        now = was = state.machines.get(binding, IDLE)
+        late = [row["window_at"] for row in new if not row["on_time"]]
+        before: list[Episode] = []
+        after: list[Episode] = []
+        on_time = [window_of(row) for row in new if row["on_time"]]
         if late:
-            before = tracked.episodes()
-            windows = _latest(known, tracked.frozen_to, tick)
-            tracked.machine, tracked.ended = fold(tracked.frozen, windows, about["pending_s"], about["recovery_s"])
-            found = changes(before, tracked.episodes(), late)
-        else:  # what ended before stays as it is
-            before = [tracked.machine.open] if tracked.machine.open else []
-            windows = [_window(row) for row in new]
-            tracked.machine, ended = fold(tracked.machine, windows, about["pending_s"], about["recovery_s"])
-            tracked.ended += ended
-            found = changes(before, [*ended, *([tracked.machine.open] if tracked.machine.open else [])], late)
-        made += [AlertChange(tick, binding, transition, episode) for transition, episode in found]
+            folded = _folded_again(pasts[about["period"]][1], binding, late, tick, spans)
+            before, after = folded.before, folded.after
+            if folded.machine is not None:
+                now, on_time = folded.machine, []  # they are in it
+        # what ended before stays as it is
+        now, ended = fold(now, on_time, *spans)
+        before += [was.open] if was.open else []
+        after += [*ended, *([now.open] if now.open else [])]
+        if now.idle:
+            state.machines.pop(binding, None)
+        else:
+            state.machines[binding] = now
+        made += [AlertChange(tick, binding, said, episode) for said, episode in changes(before, after, bool(late))]
     return made
+
+
+@dataclass(frozen=True)
+class _FoldedAgain:
+    """before, after: episodes that had ended otherwise than they end now, on either side.
+
+    machine: where it stands now; None: as it had stood.
+    """
+
+    before: list[Episode]
+    after: list[Episode]
+    machine: Machine | None
+
+
+def _folded_again(
+    past: Past, binding: int, late: list[datetime], tick: datetime, spans: tuple[int, int]
+) -> _FoldedAgain:
+    """Two folds side by side, of what was known before the tick and of what is known at it, until they agree again."""
+    before: list[Episode] = []
+    after: list[Episode] = []
+    segment, last, ahead = past.segment_of(min(late)), max(late), 1
+    was = now = past.machine(segment, binding)
+    while True:
+        for run in past.runs(segment, binding):
+            if was == now and run.first_at > last:
+                return _FoldedAgain(before, after, None)
+            if run.is_settled:
+                agreed = was == now
+                was, ended_before = _through(was, run, spans)
+                now, ended_after = (was, ended_before) if agreed else _through(now, run, spans)
+            else:
+                was, ended_before = _stepped(was, run.as_of(tick, before=True), spans)
+                now, ended_after = _stepped(now, run.as_of(tick, before=False), spans)
+            if ended_before != ended_after:
+                before += ended_before
+                after += ended_after
+        if segment == past.last_segment:
+            return _FoldedAgain(before, after, now)
+        segment += 1
+        if was == now and past.segment_of(last) < segment:
+            return _FoldedAgain(before, after, None)
+        past.set_machine(segment, binding, now)
+        past.read(segment, ahead := 2 * ahead)
+
+
+def _through(machine: Machine, run: Run, spans: tuple[int, int]) -> tuple[Machine, list[Episode]]:
+    """As if it were stepped through each of the run's windows, which are alike."""
+    ended: list[Episode] = []
+    count = run.rows.height
+    for n in range(count):
+        window = run.window(n)
+        machine, found = _stepped(machine, window, spans)
+        ended += found
+        if not window.judged or (window.level is None and machine.open is None):
+            break  # more of them change nothing
+        if window.level is not None and machine.open is not None:
+            if n < count - 1:  # what is between changes nothing
+                machine, _ = _stepped(machine, run.window(count - 1), spans)
+            break
+    return machine, ended
+
+
+def _stepped(machine: Machine, window: Window | None, spans: tuple[int, int]) -> tuple[Machine, list[Episode]]:
+    if window is None:
+        return machine, []
+    machine, ended = step(machine, window, *spans)
+    return machine, [ended] if ended else []
 
 
 def _about(plan: Plan, binding: int) -> dict[str, Any]:
     return plan.bindings.row(binding, named=True)
-
-
-def _window(row: dict[str, Any]) -> Window:
-    return Window(
-        at=row["window_at"],
-        seconds=row["window_s"],
-        level=row["level"],
-        judged=row["judged"],
-        value_scaled=row["value_scaled"],
-        exceeds=row["exceeds"],
-        valid_n=row["valid_n"],
-        expected_n=row["expected_n"],
-    )
-
-
-def _ever_beyond(state: AlertState, bindings: pl.Series) -> list[int]:
-    """Those of the bindings that had any level in a verdict not yet forgotten."""
-    parts = [part for parts in state.history.values() for part in parts]
-    beyond = [part.filter(pl.col("level").is_not_null())["binding"] for part in parts]
-    found = pl.concat(beyond) if beyond else bindings.clear()
-    return found.filter(found.is_in(bindings.implode())).unique().to_list()
-
-
-def _pasts(state: AlertState, bindings: pl.Series) -> dict[int, pl.DataFrame]:
-    """The verdicts not yet forgotten, by binding."""
-    if bindings.is_empty():
-        return {}
-    wanted = bindings.to_frame("binding")
-    for period, parts in state.history.items():
-        state.history[period] = [pl.concat(parts)]
-    mine = pl.concat([parts[0].join(wanted, on="binding", how="semi") for parts in state.history.values()])
-    return {int(key[0]): rows for key, rows in mine.partition_by("binding", as_dict=True).items()}  # type: ignore[call-overload]
-
-
-def _latest(past: list[dict[str, Any]], from_at: datetime | None, known_by: datetime) -> list[Window]:
-    """Of each window the latest verdict as it stood at a tick, in event time. past: by window and revision."""
-    held: dict[datetime, dict[str, Any]] = {}
-    for row in past:
-        if row["decided_at"] <= known_by and (from_at is None or row["window_at"] >= from_at):
-            held[row["window_at"]] = row
-    return [_window(row) for row in held.values()]
-
-
-def _freeze(plan: Plan, state: AlertState, to: datetime) -> None:
-    """Once an hour: folds windows that can no longer change into the frozen machine, and forgets them."""
-    if state.frozen_at is not None and to - state.frozen_at < _FREEZE_EVERY:
-        return
-    state.frozen_at = to
-    pasts = _pasts(state, pl.Series("binding", sorted(state.tracked), dtype=pl.UInt32))
-    for binding, past in pasts.items():
-        tracked, about = state.tracked[binding], _about(plan, binding)
-        horizon = forgotten_before(plan, about["period"], to)
-        windows = _latest(past.sort("window_at", "revision").rows(named=True), tracked.frozen_to, to)
-        old = [window for window in windows if window.at < horizon]
-        tracked.frozen, final = fold(tracked.frozen, old, about["pending_s"], about["recovery_s"])
-        gone = {episode.opened_at for episode in final}
-        tracked.ended = [episode for episode in tracked.ended if episode.opened_at not in gone]
-        tracked.frozen_to = horizon
-        # a window beyond its limit that raised nothing may still raise something with a late one beside it
-        quiet = all(window.level is None for window in windows[len(old) :])
-        if quiet and tracked.frozen.idle and tracked.machine.idle and not tracked.ended:
-            del state.tracked[binding]
-    for period, parts in state.history.items():
-        kept = pl.col("window_at") >= forgotten_before(plan, period, to)
-        state.history[period] = [pl.concat(parts).filter(kept)]
 
 
 def record(plan: Plan, binding: int, episode: Episode) -> dict[str, Any]:
@@ -219,4 +221,5 @@ def record(plan: Plan, binding: int, episode: Episode) -> dict[str, Any]:
         "last_at": episode.last_at.isoformat() if episode.resolved_at else None,
         "resolved_at": episode.resolved_at.isoformat() if episode.resolved_at else None,
         "open": episode.state != Alert.RESOLVED,
+        "made_of": plan.made_of.get(about["point"]),
     }

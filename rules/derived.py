@@ -15,9 +15,13 @@ from .due import decided_at, end_of, home_at, homes
 from .exact import half_even
 from .formulas import TOTAL_EXTRA, finish
 from .plan import Plan
+from .running_time import RUNNING_TIME, running_time
 from .water import FLOW_WEIGHTED, flow_weighted
+from .wind import WIND_FROM, wind_from
 from .window_store import WindowStore
 
+# kinds that look at the parts of their inputs' windows, not at what these were decided to be
+_OF_THEIR_PARTS = {FLOW_WEIGHTED: flow_weighted, RUNNING_TIME: running_time, WIND_FROM: wind_from}
 _WINDOW = ("out", "window_at", "tick")
 _DUE = pl.Schema({"out": pl.UInt32, "window_at": INSTANT, "tick": INSTANT, "on_time": pl.Boolean, "window_s": pl.Int64})
 
@@ -43,11 +47,12 @@ def derive(
         if due.is_empty():
             continue
         asked = due.join(derived, on="out", how="left")
-        weighted = pl.col("kind") == FLOW_WEIGHTED
         made = []
-        if not (rows := asked.filter(weighted)).is_empty():
-            made.append(flow_weighted(store, period, rows, inputs))
-        if not (rows := asked.filter(~weighted)).is_empty():
+        own = pl.col("kind").is_in(list(_OF_THEIR_PARTS))
+        for (kind,), rows in asked.filter(own).partition_by("kind", as_dict=True).items():
+            of_kind = inputs.join(rows, on="out", how="semi", maintain_order="left")
+            made.append(_OF_THEIR_PARTS[str(kind)](store, period, rows, of_kind))
+        if not (rows := asked.filter(~own)).is_empty():
             made.append(finish(_gathered(plan, store, period, rows, inputs), plan.formulas))
         decided = pl.concat([decided, keep(pl.concat(made, how="diagonal").sort("point", "window_at", "tick"))])
 
@@ -88,7 +93,7 @@ def _gathered(plan: Plan, store: WindowStore, period: str, due: pl.DataFrame, in
         wanted = wanted.with_columns(at=_later(pl.col("at"), -pl.col("lag"), period, plan.zone))
     numbers = inputs["point"].unique()
     starts = wanted["at"].unique()
-    rows = pl.concat([store.of_windows(home, home_at(starts, home, plan.zone)) for home in homes(period)])
+    rows = pl.concat([store.of_keys(home, home_at(starts, home, plan.zone), numbers) for home in homes(period)])
     rows = rows.filter(pl.col("point").is_in(numbers.implode()) & pl.col("revision").is_not_null())
     known = (
         rows.lazy()

@@ -7,6 +7,7 @@ import polars as pl
 from contracts.civil_time import window_end, window_start
 
 from .ticks import ceil_tick
+from .window_store import KEYED_BY_PART
 
 PERIODS = ("instant", "minute", "five_minute", "hour", "day", "month", "year")  # ascending: parts come from one before
 PARENTS = {"minute": ("five_minute", "hour"), "five_minute": ("day",), "hour": ("day",), "day": ("month", "year")}
@@ -30,7 +31,7 @@ def homes(period: str) -> list[str]:
 
 
 def home_at(at: pl.Series, home: str, zone: str) -> pl.Series:
-    """Starts of the windows in `home` that hold decisions of windows that start at `at`."""
-    if home.endswith("!"):
+    """Where in `home` decisions of windows that start at `at` lie, see WindowStore.of_keys."""
+    if home.endswith("!") or home in KEYED_BY_PART:
         return at
     return at.to_frame("at").select(window_start(pl.col("at"), home, zone)).to_series()

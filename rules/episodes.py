@@ -5,7 +5,7 @@ A window that cannot be judged neither raises, clears nor counts towards pending
 """
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from contracts.reasons import LEVELS, Alert, Transition
@@ -116,19 +116,6 @@ def episode_id(rule: str, station: str, factor: str, limit_id: str | None, opene
     """Hash of what the episode is about and when it began: the same whenever and wherever it is derived."""
     text = "\x1f".join((rule, station, factor, limit_id or "", opened_at.isoformat()))
     return hashlib.sha256(text.encode()).hexdigest()[:20]
-
-
-@dataclass
-class Tracked:
-    """A subject (one binding) whose machine is not idle, or whose episodes may still change."""
-
-    frozen: Machine = field(default_factory=Machine)  # the fold over windows that are forgotten
-    frozen_to: datetime | None = None  # windows before it are in `frozen`
-    machine: Machine = field(default_factory=Machine)
-    ended: list[Episode] = field(default_factory=list)  # ended since `frozen_to`
-
-    def episodes(self) -> list[Episode]:
-        return [*self.ended, self.machine.open] if self.machine.open else list(self.ended)
 
 
 def _told(episode: Episode) -> Episode:

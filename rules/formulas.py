@@ -29,6 +29,8 @@ class Formula:
     copies: str | None = None  # the role whose sum and n are taken over exactly, instead of a value
     diverges: NoJudgement = NoJudgement.NOT_COMPUTABLE  # what a value that is no finite number is called
     columns: Mapping[str, pl.Expr] = field(default_factory=dict)  # by name, for a value that speaks of them
+    is_counted: bool = False  # a window is counted as one, however many values it is of
+    counts_inputs: bool = False  # valid and expected are numbers of inputs, and a value without judgement is shown
 
 
 def mean(role: str) -> pl.Expr:
@@ -69,8 +71,14 @@ def first_of(*cases: tuple[pl.Expr, pl.Expr | NoJudgement]) -> pl.Expr:
     return chosen
 
 
+def _crossed(role: str, other: str) -> pl.Expr:
+    """A role's mean times what the other's is divided by: equal for equal means, on integers."""
+    return pl.col(f"sum_{role}") * pl.col(f"n_{other}").cast(pl.Int128) * pl.col(f"scale_{other}").cast(pl.Int128)
+
+
 _A = (~usable("a"), reason_of("a"))
 _B = (~usable("b"), reason_of("b"))
+_STILL = usable("b") & (mean("b") <= 0.0)
 _SIGNALS = (~(usable("a") & usable("b")), NoJudgement.SIGNAL_MISSING)
 
 FORMULAS: Mapping[str, Formula] = {
@@ -94,9 +102,19 @@ FORMULAS: Mapping[str, Formula] = {
     # NOx = NO x 46 / 30 + NO2 by mass, HJ 75-2017; a: NO, b: NO2
     "nox_as_no2": Formula("ab", mean("a") * 46.0 / const(30.0) + mean("b"), first_of(_A, _B)),
     # G = C x Q, HJ 75-2017 (measured dry concentration, not the converted one); p: kg/h of one C x Q
-    "mass_rate": Formula("ab", mean("a") * mean("b") * P, first_of(_A, (~usable("b"), NoJudgement.FLOW_MISSING))),
-    # sum of several, each of which must be there
-    "total": Formula("a", total("a"), first_of((~usable("a"), NoJudgement.SIGNAL_MISSING))),
+    # without flow there is no mass, whatever the concentration
+    "mass_rate": Formula(
+        "ab",
+        pl.when(_STILL).then(const(0.0)).otherwise(mean("a") * mean("b") * P),
+        first_of((~usable("b"), NoJudgement.FLOW_MISSING), (~usable("a") & ~_STILL, reason_of("a"))),
+    ),
+    # sum of several; p: a sum that is more than this already may do without those that are missing
+    "total": Formula(
+        "a",
+        total("a"),
+        first_of((~usable("a") & ~(total("a") > P).fill_null(False), NoJudgement.MEMBERS_MISSING)),
+        counts_inputs=True,
+    ),
     # 100 x (1 - a / b); p: applies from so much of b on (GB 37822-2019 10.3.2)
     "removal_pct": Formula(
         "ab",
@@ -115,24 +133,52 @@ FORMULAS: Mapping[str, Formula] = {
     ),
     "difference": Formula("ab", mean("a") - mean("b"), first_of(_A, _B)),
     # r where p <= a <= q, 0 otherwise
-    "between": Formula("a", within(mean("a"), P, Q).cast(pl.Float64) * R, first_of(_A)),
+    "between": Formula("a", within(mean("a"), P, Q).cast(pl.Float64) * R, first_of(_A), is_counted=True),
     # r where a < p or a > q, 0 otherwise
-    "beyond": Formula("a", (~within(mean("a"), P, Q)).cast(pl.Float64) * R, first_of(_A)),
+    "beyond": Formula("a", (~within(mean("a"), P, Q)).cast(pl.Float64) * R, first_of(_A), is_counted=True),
     # 1 where a >= p and b < q, 0 otherwise
     "high_and_low": Formula("ab", ((mean("a") >= P) & (mean("b") < Q)).cast(pl.Float64), first_of(_SIGNALS)),
     # 1 where a and b are the very same number, 0 otherwise; zeros say nothing
     "equal": Formula(
         "ab",
-        (pl.col("sum_a") * pl.col("n_b").cast(pl.Int128) == pl.col("sum_b") * pl.col("n_a").cast(pl.Int128)).cast(
-            pl.Float64
-        ),
+        (_crossed("a", "b") == _crossed("b", "a")).cast(pl.Float64),
         first_of(_A, _B, (pl.col("sum_a") == 0, NoJudgement.NOT_APPLICABLE)),
+        is_counted=True,
     ),
     # 1 where production (a) is on and treatment (b) off, 0 otherwise; p, q: on from so many kW
     "treatment_off": Formula("ab", ((mean("a") >= P) & (mean("b") < Q)).cast(pl.Float64), first_of(_SIGNALS)),
-    # 1 where treatment (b) is on, 0 where it is off, while production (a) is on; nothing else counts
+    # r where treatment (b) is on, 0 where it is off, while production (a) is on; nothing else counts
     "synchronous": Formula(
-        "ab", (mean("b") >= Q).cast(pl.Float64), first_of(_SIGNALS, (mean("a") < P, NoJudgement.NOT_APPLICABLE))
+        "ab", (mean("b") >= Q).cast(pl.Float64) * R, first_of(_SIGNALS, (mean("a") < P, NoJudgement.NOT_APPLICABLE))
+    ),
+    # 1 where production (a) is on and treatment (b) on, but with less than r; 0 otherwise
+    "treatment_low": Formula(
+        "ab",
+        ((mean("a") >= P) & (mean("b") >= Q) & (mean("b") < R)).cast(pl.Float64),
+        first_of(_SIGNALS),
+    ),
+    # 1 where production is on in one window (a), off in its neighbour (c), and treatment (b) off; 0 otherwise
+    "treatment_late": Formula(
+        "abc",
+        ((mean("a") >= P) & (mean("c") < P) & (mean("b") < Q)).cast(pl.Float64),
+        first_of((~(usable("a") & usable("b") & usable("c")), NoJudgement.SIGNAL_MISSING)),
+    ),
+    # a, in windows in which the wind (b, degrees) blows from within q degrees of p
+    "in_sector": Formula(
+        "ab",
+        mean("a"),
+        first_of(
+            (~usable("b"), NoJudgement.WIND_UNKNOWN),
+            ((((mean("b") - P + 540.0) % const(360.0)) - 180.0).abs() > Q, NoJudgement.WIND_ELSEWHERE),
+            _A,
+        ),
+    ),
+    # the greatest mean of a (downwind) less the mean of b (upwind), HJ/T 55-2000 by analogy
+    "above_upwind": Formula(
+        "ab",
+        pl.col("high_a").cast(pl.Float64) / pl.col("scale_a") - total("b") / pl.col("ok_b").cast(pl.Float64),
+        first_of((pl.col("ok_a") == 0, reason_of("a")), (pl.col("ok_b") == 0, reason_of("b"))),
+        counts_inputs=True,
     ),
     # a, in windows in which p <= b <= q (r: 1 leaves out the bounds themselves)
     "when": Formula(
@@ -172,9 +218,18 @@ def _finish(rows: pl.DataFrame, formula: Formula) -> pl.DataFrame:
         reason = pl.when(reason.is_not_null()).then(reason).when(off).then(pl.lit(str(formula.diverges)))
     rows = rows.with_columns(reason=reason)
     judged = pl.col("reason").is_null()
-    if formula.copies is None:
+    expected = pl.max_horizontal(pl.col("window_s") // pl.col("part_s"), 1)
+    if formula.counts_inputs:
+        expected = pl.col("of_a")
+        rows = rows.with_columns(n=pl.when(off).then(0).otherwise("ok_a"), low=scaled, high=scaled)
+        rows = rows.with_columns(
+            pl.when(pl.col("n") > 0).then(name).cast(pl.Int64).alias(name) for name in ("low", "high")
+        )
+        rows = rows.with_columns(sum=pl.col("low").fill_null(0).cast(pl.Int128) * pl.col("n").cast(pl.Int128))
+    elif formula.copies is None:
         value = pl.when(judged).then(scaled).cast(pl.Int64)
-        n = pl.when(judged).then(pl.max_horizontal("n_a", 1)).otherwise(0)
+        of = pl.lit(1) if formula.is_counted else pl.max_horizontal("n_a", 1)
+        n = pl.when(judged).then(of).otherwise(0)
         rows = rows.with_columns(low=value, high=value, n=n)
         rows = rows.with_columns(sum=pl.col("low").fill_null(0).cast(pl.Int128) * pl.col("n").cast(pl.Int128))
     else:
@@ -199,5 +254,5 @@ def _finish(rows: pl.DataFrame, formula: Formula) -> pl.DataFrame:
         point="out",
         present=pl.col("present_a").cast(pl.UInt32),
         over=pl.when(is_over).then("over_a").otherwise(0).cast(pl.UInt32),
-        expected=pl.max_horizontal(pl.col("window_s") // pl.col("part_s"), 1).cast(pl.UInt32),
+        expected=expected.cast(pl.UInt32),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from contracts.factors import CONVERTED_PREFIX, DEVICE_PREFIX, DRY_STANDARD_PREFIX, FLOW_WEIGHTED_PREFIX
 from contracts.points import POINTS, partition_of, point_table
 from contracts.site import Site
 
@@ -35,6 +36,9 @@ INPUTS = pl.Schema(
     }
 )
 
+_STAND_INS = (DEVICE_PREFIX, DRY_STANDARD_PREFIX)
+_FROM_DAY_ON = ("day", "month", "year")
+
 Inputs = dict[str, list[int] | list[tuple[int, int]]]  # role -> points, or (point, lag) pairs
 
 
@@ -52,11 +56,26 @@ class Ground:
 
     def __post_init__(self) -> None:
         self.rows = point_table(self.site).to_dicts()
-        self.registered = list(self.rows)  # what the registry has, without what rules have made
+        # what rules select: the registry's, without what rules have made and without what only stands for another point
+        self.registered = [row for row in self.rows if not row["factor"].startswith(_STAND_INS)]
         self.number: dict[tuple[str, str], int] = {(row["station"], row["factor"]): row["point"] for row in self.rows}
+
+        self._registry = {(point.station, point.factor): point for point in self.site.points}
 
     def find(self, station: str, factor: str) -> int | None:
         return self.number.get((station, factor))
+
+    def judged(self, station: str, factor: str, period: str) -> int:
+        """The point whose windows of the period are held against a limit on the factor: the flow-weighted one where
+        there is one, the device's own where the registry says so, the dry one at standard state."""
+        own = self._registry.get((station, factor.removeprefix(CONVERTED_PREFIX)))
+        device_s = own.device_period_s if own is not None and own.judged_source == "device" else 0
+        weighted = self.find(station, FLOW_WEIGHTED_PREFIX + factor) if period in _FROM_DAY_ON else None
+        if weighted is not None and device_s != 86400:
+            return weighted
+        if device_s and period in (_FROM_DAY_ON if device_s == 86400 else ("hour", *_FROM_DAY_ON)):
+            return self.number[station, DEVICE_PREFIX + factor]
+        return self.number.get((station, DRY_STANDARD_PREFIX + factor), self.number[station, factor])
 
     def make(
         self,

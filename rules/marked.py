@@ -40,7 +40,7 @@ def stirred(
         return none
     if period == "instant":
         span = edges.select(pl.col("from_at").min(), pl.col("to_at").max()).row(0)
-        held = store.between(period, *(round(at.timestamp() * 1_000_000) for at in span))
+        held = store.between(period, *(round(at.timestamp() * 1_000_000) for at in span), edges["point"])
         readings = held.select("point", window_at="at").unique()
         touched = readings.join(edges, on="point").filter(
             (pl.col("from_at") <= pl.col("window_at")) & (pl.col("window_at") < pl.col("to_at"))
@@ -51,7 +51,9 @@ def stirred(
         starts = pl.datetime_ranges(first, last, CIVIL_STEP[period], closed="left")
         touched = edges.with_columns(window_at=starts).explode("window_at")
         touched = touched.with_columns(pl.col("window_at").dt.convert_time_zone("UTC").dt.cast_time_unit("us"))
-    touched = touched.filter(pl.col("tick") > decided_at(period, plan.hold, plan.zone))
+    decided = decided_at(period, plan.hold, plan.zone)
+    # what is older still is not kept any more
+    touched = touched.filter((pl.col("tick") > decided) & (pl.col("tick") <= decided + plan.reach))
     return touched.select(AGAIN.names()).unique().match_to_schema(AGAIN)
 
 

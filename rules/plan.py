@@ -12,22 +12,22 @@ from typing import Any
 import polars as pl
 
 from contracts.factors import (
-    CONVERTED_PREFIX,
     FLOW_WEIGHTED_PREFIX,
     REJECT_COUNT,
     STATION_PRESENCE,
     TREATMENT_OFF,
     WASTE_WATER_FLOW,
 )
-from contracts.points import O2
 from contracts.site import Site
 
 from .base import RuleProblem
 from .bindings import BINDINGS, frame_of
+from .conversions import convert
 from .due import PARENTS, PERIODS
-from .formulas import Formula
+from .formulas import FORMULAS, Formula
 from .ground import DERIVED, INPUTS, Ground
 from .kinds import BINDERS
+from .made_of import made_of
 from .spec import Rule
 from .validity import completeness, marks
 from .water import DISCHARGING_M3_H, FLOW_WEIGHTED, NOT_WEIGHTED
@@ -66,6 +66,21 @@ class Plan:
     def levels_of(self) -> dict[str, pl.DataFrame]:
         """LEVELS by period."""
         return {period: self.levels.filter(pl.col("period") == period).drop("period") for period in PERIODS}
+
+    @cached_property
+    def reach(self) -> timedelta:
+        """So long after its decision a window is still revised; a reading older than `max_age` is a reject before."""
+        return self.site.file.max_age + self.lateness
+
+    @cached_property
+    def made_of(self) -> dict[int, dict[str, Any]]:
+        """By number of a point made for a rule: what its text speaks of, see made_of.py."""
+        return made_of(self.points, self.derived, self.inputs)
+
+    @cached_property
+    def period_of(self) -> list[str]:
+        """By binding number."""
+        return self.bindings["period"].to_list()
 
     @cached_property
     def is_measured(self) -> pl.Series:
@@ -181,10 +196,11 @@ def _part_s(plan: Plan, outs: pl.Series, made_of: dict[int, list[int]], period: 
 def compile_plan(site: Site, rules: list[Rule]) -> Plan:
     """A rule is bound to the points it selects that have its window. Raises RuleProblem for two rules of one id."""
     ground = Ground(site)
+    converted = convert(ground)
     _meaning(ground)
     bound = [(rule, BINDERS[type(rule)](rule, ground)) for rule in rules]
     bindings = frame_of(bound)
-    _minutes_of_converted(ground, bindings)
+    converted.minutes(ground, _asked(ground, bindings)["minute"])
     derived, inputs = pl.DataFrame(ground.derived, schema=DERIVED), pl.DataFrame(ground.inputs, schema=INPUTS)
     levels = _levels(ground, bindings)
     hold = site.file.hold_s
@@ -220,13 +236,8 @@ def _with_window(bindings: pl.DataFrame, levels: pl.DataFrame, derived: pl.DataF
 
 def _meaning(ground: Ground) -> None:
     """What the registry's own made points are made of, whatever the rules."""
-    site = ground.site
-    for point in site.points:
-        if point.ref_o2_pct is not None:
-            period = "hour" if point.convert == "mean_then_convert" else "minute"
-            _convert(ground, point.station, point.factor, period, point.ref_o2_pct)
     _weigh_by_flow(ground)
-    for pair in site.pairs:
+    for pair in ground.site.pairs:
         ground.feed(
             ground.number[pair.treatment_station, f"{TREATMENT_OFF}:{pair.pair}"],
             "treatment_off",
@@ -252,7 +263,7 @@ def _weigh_by_flow(ground: Ground) -> None:
             FLOW_WEIGHTED_PREFIX + factor,
             FLOW_WEIGHTED,
             "day",
-            {"a": [point["point"]], "b": [flow]},
+            {"a": [ground.judged(station, factor, "hour")], "b": [flow]},
             about=factor,
             unit=point["unit"],
             decimals=point["decimals"],
@@ -260,21 +271,6 @@ def _weigh_by_flow(ground: Ground) -> None:
             q=DISCHARGING_M3_H,
             published=True,
         )
-
-
-def _convert(ground: Ground, station: str, factor: str, period: str, ref_o2_pct: float) -> None:
-    inputs = {"a": [ground.number[station, factor]], "b": [ground.number[station, O2]]}
-    ground.feed(ground.number[station, CONVERTED_PREFIX + factor], "convert_o2", period, inputs, p=ref_o2_pct)
-
-
-def _minutes_of_converted(ground: Ground, bindings: pl.DataFrame) -> None:
-    """A point converted by the hour is converted by the minute as well where its minutes are asked for."""
-    asked = _asked(ground, bindings)["minute"]
-    for point in ground.site.points:
-        if point.ref_o2_pct is None or point.convert != "mean_then_convert":
-            continue
-        if ground.number[point.station, CONVERTED_PREFIX + point.factor] in asked:
-            _convert(ground, point.station, point.factor, "minute", point.ref_o2_pct)
 
 
 def _asked(ground: Ground, bindings: pl.DataFrame) -> dict[str, set[int]]:
@@ -295,12 +291,13 @@ def _levels(ground: Ground, bindings: pl.DataFrame) -> pl.DataFrame:
     for row in ground.derived:
         if row["out"] not in base or rank[row["period"]] > rank[base[row["out"]]]:
             base[row["out"]] = row["period"]
+    counted = {row["out"] for row in ground.derived if row["kind"] in FORMULAS and FORMULAS[row["kind"]].is_counted}
     cycle_s = {row["point"]: row["interval_s"] for row in ground.registered}
-    slow = {  # of what a slow analyser gives by the day the year counts its cycles
-        row["out"]: cycle_s[row["point"]]
-        for row in ground.inputs
-        if row["period"] == "day" and row["role"] == "a" and cycle_s.get(row["point"], 0) > 3600
-    }
+    slow: dict[int, int] = {}  # of what a slow analyser gives by the day the year counts its cycles
+    for row in ground.inputs:
+        made_of_s = slow.get(row["point"], cycle_s.get(row["point"], 0))
+        if row["period"] == "day" and row["role"] == "a" and made_of_s > 3600:
+            slow.setdefault(row["out"], made_of_s)
     rows = []
     for point in ground.rows:
         n, interval_s = point["point"], point["interval_s"]
@@ -340,9 +337,10 @@ def _levels(ground: Ground, bindings: pl.DataFrame) -> pl.DataFrame:
             )
             asked_for = [period for period in PERIODS if n in asked[period]]
             for period, below in _chain(base[n], (*wanted, *asked_for)):
-                # a share is one of hours, not of days
-                pools = period == "month" and point["factor"].startswith("$")
+                # a count or a share is one of the windows that are counted, not of days
+                pools = (n in counted and below != base[n]) or (period == "month" and point["factor"].startswith("$"))
                 part_s = slow.get(n, 3600) if period == "year" or pools else _OWN_S[below]
+                part_s = _OWN_S[base[n]] if n in counted else part_s
                 add(period, part_s, below=below, pools=pools)
             continue
         if n in asked["instant"]:

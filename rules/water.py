@@ -24,7 +24,9 @@ def flow_weighted(store: WindowStore, period: str, due: pl.DataFrame, inputs: pl
     flow's unit); part_s: the concentration's analysis cycle; need, of: its completeness.
     """
     wanted = due.select(*_WINDOW, "part_s").join(inputs.select("out", "role", "point"), on="out")
-    rows = store.of_windows(period, due["window_at"]).filter(pl.col("point").is_in(wanted["point"].unique().implode()))
+    rows = store.of_windows(period, due["window_at"], wanted["point"]).filter(
+        pl.col("point").is_in(wanted["point"].unique().implode())
+    )
     judged = pl.col("reason").is_null() & (pl.col("n") > 0)
     n = pl.col("n").cast(pl.Int128)
     parts = (

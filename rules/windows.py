@@ -6,22 +6,24 @@ Does not promise: any judgement against a limit; that is evaluate.py.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from contracts.civil_time import next_boundary, window_start
 from contracts.frames import INSTANT
+from contracts.ports import PutAway
 
 from . import due
 from .derived import derive
 from .due import PARENTS, PERIODS, home_at, homes
 from .marked import excused, no_effects, stirred, uncounted
 from .plan import Plan
+from .put_away import Shelf
 from .samples import SAMPLES
 from .ticks import TICK
 from .window_parts import ALONE, LONGEST, SUMMED, grid, parts, with_reason
-from .window_store import ROWS, WindowStore, still_held
+from .window_store import KEYED_BY_PART, ROWS, WindowStore, key_of, still_held
 
 # One row a decision made in this span.
 DECISIONS = pl.Schema(
@@ -48,6 +50,21 @@ DECISIONS = pl.Schema(
 _CONTENT = ("sum", "n", "present", "over", "expected", "low", "high", "reason", "excused")
 
 
+# One row a reading of a device that replaced another one of the same point and event time.
+REWRITTEN = pl.Schema(
+    {
+        "point": pl.UInt32,
+        "at": INSTANT,
+        "received_at": INSTANT,  # of the one that replaced, as is its message
+        "message": pl.Binary,
+        "value": pl.Int64,  # in 10^-decimals of the point's unit
+        "valid": pl.Boolean,
+        "value_before": pl.Int64,
+        "valid_before": pl.Boolean,
+    }
+)
+
+
 @dataclass
 class WindowState:
     """What `advance` carries from call to call.
@@ -63,9 +80,10 @@ class WindowState:
     effects: pl.DataFrame = field(default_factory=no_effects)  # of people's facts: contracts.facts.EFFECTS
 
 
-def start(at: datetime) -> WindowState:
-    """The state before the site's first tick."""
-    return WindowState(start_at=at, tick=at - TICK)
+def start(at: datetime, away: PutAway | None = None) -> WindowState:
+    """The state before the site's first tick. away: where old windows are put; without it they stay in memory."""
+    shelf = Shelf() if away is None else Shelf(away)
+    return WindowState(start_at=at, tick=at - TICK, store=WindowStore(shelf=shelf))
 
 
 def latest_at(state: WindowState) -> datetime | None:
@@ -78,9 +96,10 @@ def latest_at(state: WindowState) -> datetime | None:
 class Advance:
     decisions: pl.DataFrame
     duplicates: int
-    rewritten: int
+    rewritten: pl.DataFrame  # REWRITTEN
     late: int  # samples that came after a decision of their window
-    beyond: int  # samples that came so late that only the archive still knows their window
+    put_away: int  # of these, samples that came so late that their window had been put away
+    beyond: int  # samples older than `max_age` when they became known, though not when they were received
 
 
 def _us(at: datetime) -> int:
@@ -103,8 +122,11 @@ def advance(
     samples = samples.filter(pl.col("tick") <= to)
 
     arrived: dict[str, list[pl.DataFrame]] = {period: [] for period in PERIODS}
-    counts = {"duplicates": 0, "rewritten": 0, "late": 0, "beyond": 0}
-    _settle(plan, state, samples, arrived, counts)
+    rewritten: list[pl.DataFrame] = [pl.DataFrame(schema=REWRITTEN)]
+    counts = {"duplicates": 0, "late": 0, "put_away": 0, "beyond": 0}
+    # of the last call, now that nobody asks any more what a window had been at its ticks
+    _forget(plan, state, from_tick)
+    _settle(plan, state, samples, arrived, rewritten, counts)
     decisions = []
     for period in PERIODS:
         again = stirred(plan, state.store, state.effects, period, from_tick, to)
@@ -119,9 +141,8 @@ def advance(
             return numbered
 
         derive(plan, state.store, period, made, again, keep)
-    _forget(plan, state, to)
     state.tick = to
-    return Advance(pl.concat(decisions).match_to_schema(DECISIONS), **counts)
+    return Advance(pl.concat(decisions).match_to_schema(DECISIONS), rewritten=pl.concat(rewritten), **counts)
 
 
 def _settle(
@@ -129,6 +150,7 @@ def _settle(
     state: WindowState,
     samples: pl.DataFrame,
     arrived: dict[str, list[pl.DataFrame]],
+    rewritten: list[pl.DataFrame],
     counts: dict[str, int],
 ) -> None:
     """Finds duplicates and winners among new samples and puts them with the windows they are parts of."""
@@ -140,23 +162,27 @@ def _settle(
             continue
         mine = _with_window(mine, period, plan)
         is_late = mine["tick"] > mine["decided"]
-        late = beyond = 0
+        late = put_away = beyond = 0
         if is_late.any():
-            forgotten = mine.select(pl.col("tick") > pl.col("decided") + plan.lateness).to_series()
-            beyond = _of_devices(mine.filter(forgotten), plan)
-            mine = mine.filter(~forgotten)
+            within = mine.select(pl.col("tick") <= pl.col("decided") + plan.reach).to_series()
+            beyond = _of_devices(mine.filter(~within), plan)
+            mine = mine.filter(within)
         if mine.height:
-            rows, duplicates, rewritten, first = _winners(plan, mine, state.store.of_windows(period, mine["window_at"]))
+            held = state.store.of_keys(period, mine[key_of(period)], mine["point"])
+            rows, duplicates, again, first = _winners(plan, mine, held)
             state.store.put(period, rows.select(ROWS.names()), first=first)
             arrived[period].append(rows)
-            late = _of_devices(rows.filter(pl.col("tick") > pl.col("decided")), plan) if is_late.any() else 0
+            if is_late.any():
+                late = _of_devices(rows.filter(pl.col("tick") > pl.col("decided")), plan)
+                put_away = _of_devices(rows.filter(pl.col("tick") > pl.col("decided") + plan.lateness), plan)
         else:
-            duplicates = rewritten = 0
+            duplicates, again = 0, rewritten[0]
         if period != "instant":  # a point judged by instants feeds its means as well: count it once
             counts["duplicates"] += duplicates
-            counts["rewritten"] += rewritten
-            counts["beyond"] += beyond
+            rewritten.append(again)
             counts["late"] += late
+            counts["put_away"] += put_away
+            counts["beyond"] += beyond
 
 
 def _with_window(samples: pl.DataFrame, period: str, plan: Plan) -> pl.DataFrame:
@@ -186,8 +212,8 @@ def _is_given_twice(rows: pl.DataFrame, plan: Plan) -> pl.Series | None:
     return None if keys.n_unique() == rows.height else keys.is_duplicated()
 
 
-def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.DataFrame, int, int, bool]:
-    """New samples that change what holds for their (point, at), as ROWS plus `decided`; counts of duplicates, rewrites;
+def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.DataFrame, int, pl.DataFrame, bool]:
+    """New samples that change what holds for their (point, at), as ROWS plus `decided`; count of duplicates; REWRITTEN;
     whether nothing at all was held for any of them.
 
     The winner at any tick is the greatest (device revision, received_at, message hash) known by then.
@@ -213,7 +239,7 @@ def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.Data
     known = still_held(held, new)
     contested = _is_given_twice(rows, plan)
     if known.is_empty() and contested is None:
-        return _as_rows(rows), 0, 0, True
+        return _as_rows(rows), 0, pl.DataFrame(schema=REWRITTEN), True
     if contested is None:
         contested = pl.repeat(False, rows.height, eager=True)
     if known.height:
@@ -229,7 +255,12 @@ def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.Data
     before = [pl.col(name).shift(1).over(key) for name in ("low", "n")]
     same = (pl.col("low") == before[0]) & (pl.col("n") == before[1])
     both = both.with_columns(same=same.fill_null(False), again=before[0].is_not_null())
-    rewritten = _of_devices(both.filter(pl.col("is_new") & pl.col("again") & ~pl.col("same")), plan)
+    is_device = plan.is_measured.gather(both["point"])
+    replaces = pl.col("is_new") & pl.col("again") & ~pl.col("same")
+    told = both.with_columns(value_before=before[0], valid_before=before[1] > 0).filter(replaces & is_device)
+    rewritten = told.select(
+        "point", "at", "received_at", "message", "value_before", "valid_before", value="low", valid=pl.col("n") > 0
+    ).match_to_schema(REWRITTEN)
     firsts = _of_devices(both.filter(pl.col("is_new") & ~pl.col("again")), plan)
     # an equal value of a greater device revision changes nothing but what may replace it
     raised = pl.col("device_revision") > pl.col("device_revision").shift(1).over(key)
@@ -237,7 +268,7 @@ def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.Data
     # of several in one tick the last holds; the others held for no decision
     changing = changing.with_columns(until=pl.col("tick").shift(-1).over(key))
     changing = changing.filter(pl.col("is_new") & (pl.col("until").is_null() | (pl.col("until") > pl.col("tick"))))
-    return pl.concat([alone, _as_rows(changing)]), claims - rewritten - firsts, rewritten, False
+    return pl.concat([alone, _as_rows(changing)]), claims - rewritten.height - firsts, rewritten, False
 
 
 def _as_rows(rows: pl.DataFrame) -> pl.DataFrame:
@@ -295,7 +326,7 @@ def _decide(
         again = pl.concat([again, came_late]).unique()
     if not again.is_empty():
         known = (
-            state.store.of_windows(period, again["window_at"])
+            state.store.of_windows(period, again["window_at"], again["point"])
             .lazy()
             .rename({"tick": "from_tick"})
             .join(again.lazy(), on=window)
@@ -324,7 +355,8 @@ def _number(plan: Plan, state: WindowState, period: str, made: pl.DataFrame) -> 
     if made["on_time"].all():  # on its own tick a window has no earlier decision
         return made.with_columns(revision=pl.lit(1, pl.UInt32)).select(DECISIONS.names())
     at = made["window_at"]
-    held = pl.concat([state.store.of_windows(home, home_at(at, home, plan.zone)) for home in homes(period)])
+    asked = [(home, home_at(at, home, plan.zone)) for home in homes(period)]
+    held = pl.concat([state.store.of_keys(home, its, made["point"]) for home, its in asked])
     before = (
         held.filter(pl.col("until").is_null() & pl.col("revision").is_not_null())
         .select("point", "tick", "revision", *_CONTENT, window_at="at")
@@ -363,19 +395,27 @@ def _pass_on(
     state.store.put(f"{period}!", rows.filter(alone).select(ROWS.names()), first=first)
 
 
-def forgotten_before(plan: Plan, period: str, to: datetime) -> datetime:
-    """Windows that start before it get no further revision after `to`.
+def put_away_before(plan: Plan, period: str, to: datetime) -> datetime:
+    """Windows that start before it are revised after `to` only by what comes more than `lateness` late.
 
     The longest hold of all: a window waits for revisions of its parts, and a site may let parts wait longer than it.
     """
     return to - plan.lateness - max(plan.hold.values()) - LONGEST[period] - 2 * TICK
 
 
+def dropped_before(plan: Plan, period: str, to: datetime) -> datetime:
+    """Windows that start before it are neither revised after `to` nor looked at for the revision of another one."""
+    lags = plan.inputs.select("period", "lag").unique()
+    looked_back = max((LONGEST[its] * lag for its, lag in lags.iter_rows()), default=timedelta(0))
+    return put_away_before(plan, period, to) - plan.reach - looked_back
+
+
 def _forget(plan: Plan, state: WindowState, to: datetime) -> None:
     for period in PERIODS:
-        horizon = forgotten_before(plan, period, to)
-        state.store.forget(period, _us(horizon))
-        # its parent's row may still be asked for while the parent is open
-        state.store.forget(f"{period}!", _us(horizon))
+        # of a year the days are put away while it is open
+        horizon = _us(put_away_before(plan, "day" if period in KEYED_BY_PART else period, to))
+        for target in (period, f"{period}!"):
+            if state.store.put_away(target, horizon):
+                state.store.drop(target, _us(dropped_before(plan, period, to)))
     state.store.compact()
     state.store.pack(_us(to))

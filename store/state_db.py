@@ -18,7 +18,8 @@ from contracts.ports import Notification
 from contracts.reasons import Receipt
 
 from .parquet import TEMPORARY, unlink_durably
-from .spans import SUFFIX
+from .spans import SUFFIX, span_name
+from .sqlite_damage import NamingConnection, StateDamaged
 
 _BUSY_TIMEOUT_S = 30.0  # a commit holds the lock for milliseconds; so long means a stuck process
 
@@ -101,7 +102,10 @@ class StateDb:
     """One connection; a thread opens its own. Instants are integers, us since 1970 UTC."""
 
     def __init__(self, path: Path):
-        self._connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
+        self._path = path
+        self._connection = sqlite3.connect(
+            path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, factory=NamingConnection
+        )
         self._connection.row_factory = sqlite3.Row
         try:
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -216,8 +220,21 @@ class StateDb:
         unlink_durably(files)
         return len(files)
 
+    def check_not_emptied(self, span_directory: Path) -> None:
+        """Raises StateDamaged where no span is committed and there are files of more than the first: whoever went on
+        would delete what was committed."""
+        if self.last_span() is not None:
+            return
+        others = [file for file in sorted(span_directory.glob(f"*{SUFFIX}")) if file.name != span_name(1)]
+        if others:
+            raise StateDamaged(
+                f"{self._path} holds no span, and {others[-1]} was committed: stop everything, copy the state directory"
+                " as it is, restore it from a backup"
+            )
+
     def delete_unreferenced(self, span_directory: Path) -> list[Path]:
         """Deletes span files no committed span names, and half-written ones. Only the engine, before its first span."""
+        self.check_not_emptied(span_directory)
         kept = {row["file"] for row in self._connection.execute("SELECT file FROM spans WHERE file IS NOT NULL")}
         files = sorted(span_directory.glob(f"*{SUFFIX}")) + sorted(span_directory.glob(f"*{SUFFIX}.*{TEMPORARY}"))
         rest = [file for file in files if file.name not in kept]

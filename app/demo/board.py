@@ -220,7 +220,7 @@ class Board:
                 row["tick"],
                 transition,
                 str(episode["level"]),
-                self.texts.alert(transition, episode, self.language),
+                self.texts.alert(transition, episode, self.language, row["tick"]),
                 self.texts.clause(episode),
             )
             if not self.told or self.told[-1] != told:  # a treatment that serves two productions alarms for each

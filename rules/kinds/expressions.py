@@ -23,7 +23,7 @@ class ExpressionRule(RuleBase):
 
     kind: Literal["expression"]
     period: WindowPeriod = "hour"
-    inputs: Annotated[dict[Alias, str], Field(min_length=1, max_length=len(ROLES))]  # name in the expression -> factor
+    inputs: dict[Alias, str]  # name in the expression -> factor
     sql: str
     unit: str = "1"
     decimals: Annotated[int, Field(ge=0, le=9)] = 3
@@ -32,6 +32,8 @@ class ExpressionRule(RuleBase):
 
     @model_validator(mode="after")
     def _can_be_computed(self) -> "ExpressionRule":
+        if not 1 <= len(self.inputs) <= len(ROLES):
+            raise ValueError(f"inputs: names {len(self.inputs)} factors; an expression has one to {len(ROLES)}")
         if bool(self.above) == bool(self.below):
             raise ValueError("give either above or below: which level is reached above (below) which number")
         try:

@@ -11,13 +11,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from contracts.factors import DEVICE_PREFIX, ratio
-from contracts.site import Limit, Period
+from contracts.site import Limit, LimitBasis, Period
 
 from ..base import Level, RuleBase
 from ..bindings import compared
 from ..ground import Ground
+from .limits import holds
 
 WindowPeriod = Literal["minute", "five_minute", "hour", "day"]
+SOME = (1, 1_000_000)  # need, of: one valid part will do
 OF_DEVICE = "device"
 _DEVICE_S = {"hour": 3600, "day": 86400}  # of the device's own means
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -62,11 +64,21 @@ def bind_range(rule: RangeRule, ground: Ground) -> list[dict[str, Any]]:
     return rows
 
 
+# of which spans the windows of a period are parts
+_COUNTED_PER = {
+    "minute": ("hour", "day", "month"),
+    "five_minute": ("day", "month"),
+    "hour": ("day", "month"),
+    "day": ("month",),
+}
+
+
 class OccurrencesRule(RuleBase):
     """So many windows of a day or month (or of several days) are beyond a number, or between two.
 
     below, above: beyond, the number itself is not; between: the numbers themselves are. of_limit: the numbers are
-    multiples of the limit assigned for that period.
+    multiples of the limit assigned for that period. A share of a month is one of the windows that could be judged,
+    however few; a share of a day or hour is judged where that window is complete.
     """
 
     kind: Literal["occurrences"]
@@ -75,10 +87,12 @@ class OccurrencesRule(RuleBase):
     above: float | None = None
     between: tuple[float, float] | None = None
     of_limit: bool = False
+    basis: tuple[LimitBasis, ...] = ()  # of_limit: only limits of these; none given: of all
     per: Literal["hour", "day", "month"] = "day"
     days: Annotated[int, Field(ge=1, le=31)] = 1  # counted over so many days together
     more_than: Annotated[int, Field(ge=0)] | None = None
     share_from_pct: Percent | None = None  # or: at least this share of the windows that could be judged
+    share_above_pct: Percent | None = None  # or: more than this share of them
     windows_min: Annotated[int, Field(ge=1)] = 1  # judged from so many windows on
     level: Level = "yellow"
 
@@ -87,8 +101,14 @@ class OccurrencesRule(RuleBase):
         beyond = self.below is not None or self.above is not None
         if beyond == (self.between is not None):
             raise ValueError("give below or above (beyond a number), or between: [from, to]")
-        if (self.more_than is None) == (self.share_from_pct is None):
-            raise ValueError("give either more_than (a count) or share_from_pct (a share)")
+        if sum(one is not None for one in (self.more_than, self.share_from_pct, self.share_above_pct)) != 1:
+            raise ValueError("give either more_than (a count) or share_from_pct or share_above_pct (a share)")
+        if self.basis and not self.of_limit:
+            raise ValueError("basis chooses among limits: it needs of_limit: true")
+        of_days = self.days > 1 and self.period == self.per == "day"
+        if self.per not in _COUNTED_PER[self.period] and not of_days:
+            spans = " or ".join(_COUNTED_PER[self.period])
+            raise ValueError(f"{self.period} windows are counted per {spans}, not per {self.per}")
         if self.days > 1 and self.per != "day":
             raise ValueError("days adds up days: it needs per: day")
         return self
@@ -97,9 +117,8 @@ class OccurrencesRule(RuleBase):
 def bind_occurrences(rule: OccurrencesRule, ground: Ground) -> list[dict[str, Any]]:
     rows = []
     for point, limit in _with_limits(rule, ground):
-        times = 1.0 if limit is None else limit.limit * ratio(limit.unit, point["unit"])
-        bounds = [None if one is None else one * times for one in rule.between or (rule.below, rule.above)]
-        share = rule.share_from_pct is not None
+        bounds = [_bound(one, limit, point["unit"]) for one in rule.between or (rule.below, rule.above)]
+        share = rule.more_than is None
         suffix = "" if limit is None else f"?{limit.limit_id}"
         out = ground.make(
             point["station"],
@@ -115,6 +134,7 @@ def bind_occurrences(rule: OccurrencesRule, ground: Ground) -> list[dict[str, An
             q=bounds[1],
             r=100.0 if share else 1.0,
             above=(rule.per,),
+            complete=SOME if share and rule.per == "month" else None,
         )
         if rule.days > 1:
             lags = [(out, lag) for lag in range(rule.days)]
@@ -131,19 +151,27 @@ def bind_occurrences(rule: OccurrencesRule, ground: Ground) -> list[dict[str, An
                 like=point,
                 p=1.0,
             )
-        number = rule.share_from_pct if rule.share_from_pct is not None else rule.more_than
+        given = (rule.more_than, rule.share_from_pct, rule.share_above_pct)
+        number = next(one for one in given if one is not None)
         rows.append(
             compared(
                 ground.rows[out],
                 rule.per,
                 {rule.level: Decimal(str(number))},
                 statistic="mean" if share else "sum",
-                inclusive=share,
+                inclusive=rule.share_from_pct is not None,
                 values_min=rule.windows_min,
-                limit_id=None if limit is None else limit.limit_id,
+                **({} if limit is None else {"limit_id": limit.limit_id, **holds(limit, ground.site.time_zone)}),
             )
         )
     return rows
+
+
+def _bound(number: float | None, limit: Limit | None, unit: str) -> float | None:
+    """In the point's unit; 0.85 times a limit is computed as it is written, so that a value just there is there."""
+    if number is None or limit is None:
+        return number
+    return float(Decimal(str(number)) * Decimal(str(limit.limit)) * Decimal(str(ratio(limit.unit, unit))))
 
 
 def _with_limits(rule: OccurrencesRule, ground: Ground) -> Iterator[tuple[dict[str, Any], Limit | None]]:
@@ -153,7 +181,7 @@ def _with_limits(rule: OccurrencesRule, ground: Ground) -> Iterator[tuple[dict[s
             continue
         for limit in ground.site.limits:
             fits = (limit.outlet, limit.factor, limit.period) == (point["outlet"], point["factor"], rule.period)
-            if fits and limit.when_factor is None:
+            if fits and limit.when_factor is None and (not rule.basis or limit.basis in rule.basis):
                 yield point, limit
 
 

@@ -174,10 +174,10 @@ def test_an_exceedance_reaches_the_webhook_in_words_and_again_after_a_failure(tm
     with StateDb(tmp_path / "state.db") as db, httpx.Client() as client:
         senders = webhook_senders(told, client)
         first = START + minutes(10)
-        assert send_due(db, senders, At(first)) >= 1
-        assert send_due(db, senders, At(first)) == 0
+        assert send_due(db, senders, At(first), threading.Event()) >= 1
+        assert send_due(db, senders, At(first), threading.Event()) == 0
         later = datetime(2027, 1, 1, tzinfo=UTC)
-        assert send_due(db, senders, At(later)) == 1
+        assert send_due(db, senders, At(later), threading.Event()) == 1
         assert db.outbox_counts() == {"delivered": len(got) - 1}
         assert [row["outcome"] for row in db.receipts()][-1] == "delivered"
     fired = [body for _, body in got if body["transition"] == "fired"]

@@ -13,6 +13,7 @@ from rules.episodes import Machine, Window, fold
 from rules.evaluate import evaluate, verdicts
 from rules.plan import compile_plan, idle
 from rules.spec import FlatLineRule, LimitRule
+from rules.verdict_past import folded_columns, window_of
 from rules.windows import advance, start
 from tests.builders import START, minutes, sample, samples, site
 
@@ -52,13 +53,21 @@ def run(plan, rows, cuts=()):
         inside = [row for row in made if before < row["tick"] <= tick]
         decided = advance(plan, state, samples(inside), tick).decisions
         judged.append(evaluate(plan, decided))
-        changes += update(plan, alerts, judged[-1], tick)
-    episodes = [
-        record(plan, binding, episode)
-        for binding, tracked in sorted(alerts.tracked.items())
-        for episode in tracked.episodes()
-    ]
-    return pl.concat(judged).sort("binding", "window_at", "revision"), changes, episodes
+        changes += update(plan, alerts, judged[-1], tick, state.store)
+    judged = pl.concat(judged).sort("binding", "window_at", "revision")
+    return judged, changes, folded_at_once(plan, judged)
+
+
+def folded_at_once(plan, judged):
+    """Episodes of the latest verdicts, in one fold from the beginning."""
+    latest = folded_columns(judged).unique(["binding", "window_at"], keep="last", maintain_order=True)
+    found = []
+    for (binding,), rows in latest.partition_by("binding", as_dict=True, maintain_order=True).items():
+        about = plan.bindings.row(binding, named=True)
+        windows = [window_of(row) for row in rows.iter_rows(named=True)]
+        machine, ended = fold(Machine(), windows, about["pending_s"], about["recovery_s"])
+        found += [record(plan, binding, one) for one in [*ended, *([machine.open] if machine.open else [])]]
+    return found
 
 
 @given(series)

@@ -187,7 +187,7 @@ def run(feed: pl.DataFrame, cuts=(), restart: int | None = None, pipeline: Pipel
 def stored(state: PipelineState) -> PipelineState:
     with tempfile.TemporaryDirectory() as directory:
         write_checkpoint(Path(directory), "test", 1, state)
-        read = read_checkpoint(Path(directory), "test", 1)
+        read = read_checkpoint(Path(directory), "test", 1, state.away)
     assert read is not None
     return read.state
 

@@ -76,7 +76,7 @@ def test_what_nearly_fired_is_not_forgotten_while_a_late_window_may_still_make_i
     for tick in [*(START + minutes(n) for n in range(every, 170, every)), START + minutes(170)]:
         inside = [row for row in rows if before < row["tick"] <= tick]
         judged = evaluate(plan, advance(plan, state, samples(inside), tick).decisions)
-        changes += update(plan, alerts, judged, tick)
+        changes += update(plan, alerts, judged, tick, state.store)
         before = tick
     assert [(str(change.transition), change.tick, change.episode.opened_at) for change in changes] == [
         ("fired_in_retrospect", late, START)
@@ -162,7 +162,7 @@ def test_a_late_sample_of_a_packed_hour_makes_the_revision_it_would_have_made_of
         hours = pl.concat(made).filter((pl.col("period") == "hour") & (pl.col("window_at") == START))
         return hours.sort("revision").drop("on_time").rows()
 
-    assert revisions(70, 300, 600, 880) == revisions(70, 880) == revisions()
+    assert revisions(70, 300, 600, 880) == revisions(70, 880, 890) == revisions()
 
 
 def test_a_station_that_is_out_of_use_is_not_silent():

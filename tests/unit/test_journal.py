@@ -22,7 +22,7 @@ from contracts.ports import JournalFailure, RawMessage
 from store.journal import Journal, epoch_us, segment_paths
 from store.journal_block import PACKED_MAX_BYTES
 from store.journal_reader import last_payload, read_after, read_segment, sealed_segments, verify_chain
-from store.journal_segment import reading
+from store.journal_segment import SegmentDamaged, reading
 from tests.journal_forgery import change, forge
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -107,7 +107,7 @@ def test_reading_opens_no_segment_that_lies_wholly_before(tmp_path):
     for path in segment_paths(directory)[:2]:
         change(path, "DROP TABLE batches")
     assert read_after(directory, epoch_us(stamps[1]), 10)["received_at"].to_list() == stamps[2:]
-    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+    with pytest.raises(SegmentDamaged, match=r"journal-00000002\.db is damaged .no such table"):
         read_after(directory, epoch_us(stamps[1]) - 1, 10)
 
 
@@ -262,7 +262,7 @@ def test_no_bit_of_a_block_changes_unnoticed(tmp_path):
     for at in range(len(whole)):
         change(path, "UPDATE batches SET block = ?", whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
         assert "CRC-32" in verify_chain(directory).detail
-        with pytest.raises(JournalFailure, match=r"journal-00000001\.db, batch 1.*CRC-32"):
+        with pytest.raises(JournalFailure, match=r"journal-00000001\.db is damaged .batch 1.*CRC-32"):
             everything(directory)
 
 
