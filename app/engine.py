@@ -38,7 +38,7 @@ from .texts import Texts
 log = logging.getLogger(__name__)
 
 BATCH_ROWS = 50_000  # messages read at once, of each journal, or more for one clock row's worth
-BATCH_BYTES = 64 << 20  # of them in memory; a message may be a megabyte
+BATCH_BYTES = 64 << 20  # of them in memory, but for one commit or sealed file; a message may be a megabyte
 POLL_S = 0.1
 CHECKPOINT_EVERY = timedelta(minutes=5)
 CHECKPOINT_AGAIN = timedelta(minutes=1)  # after one there was no room for
@@ -65,10 +65,8 @@ class RecoveryFailure(RuntimeError):
 class JournalFeed:
     """The collectors' journals as one feed, in order, up to where no earlier row can still come."""
 
-    def __init__(self, state_dir: Path, collectors: tuple[str, ...], bytes_max: int = BATCH_BYTES):
-        """bytes_max: of one journal read at once, but for one batch or sealed file."""
+    def __init__(self, state_dir: Path, collectors: tuple[str, ...]):
         self._journals = {name: journal_directory(state_dir, name) for name in collectors}
-        self._bytes_max = bytes_max
 
     def read(self, after_us: int, rows: int = BATCH_ROWS) -> pl.DataFrame:
         """MESSAGES after the cursor up to a clock row of the slowest collector; empty where there is none yet.
@@ -77,7 +75,7 @@ class JournalFeed:
         """
         parts, frontier = [], None
         for name, directory in self._journals.items():
-            part = _to_last_clock(directory, f"{CLOCK_PREFIX}{name}", after_us, rows, self._bytes_max)
+            part = _to_last_clock(directory, f"{CLOCK_PREFIX}{name}", after_us, rows)
             if part is None:
                 return pl.DataFrame(schema=MESSAGES)
             parts.append(part)
@@ -97,7 +95,7 @@ class JournalFeed:
         """The same spans in order; what would take too much memory is divided, down to a span."""
         for group in groups:
             half = len(group) // 2
-            if half and self._bytes_of(group) > self._bytes_max:
+            if half and self._bytes_of(group) > BATCH_BYTES:
                 yield from self.in_pieces([group[:half], group[half:]])
             else:
                 yield group
@@ -116,12 +114,12 @@ def _all_between(directory: Path, after_us: int, to_us: int) -> Iterator[pl.Data
         yield part if after_us <= to_us else part.filter(pl.col("received_at") <= from_us(to_us))
 
 
-def _to_last_clock(directory: Path, clock_topic: str, after_us: int, rows: int, bytes_max: int) -> pl.DataFrame | None:
+def _to_last_clock(directory: Path, clock_topic: str, after_us: int, rows: int) -> pl.DataFrame | None:
     """None: no clock row yet. Where even the memory for one reading holds none, what it holds."""
     if not directory.is_dir():
         return None
     while True:
-        part, is_cut = read_some(directory, after_us, rows, bytes_max)
+        part, is_cut = read_some(directory, after_us, rows, BATCH_BYTES)
         clocks = part.with_row_index("n").filter(pl.col("topic") == clock_topic)["n"]
         if len(clocks):
             return part[: int(clocks[-1]) + 1]
@@ -272,12 +270,15 @@ class Engine:
         )
         self._seq, self._cursor = seq, decided.journal_to
 
+    def _named(self) -> set[str]:
+        return set() if self._state.windows is None else self._state.windows.store.shelf.names()
+
     def _put_away(self) -> None:
         """Between two checkpoints: what is put away must not fill the memory instead of the disk."""
         if self._away.pending_bytes < PENDING_BYTES_MAX:
             return
         try:
-            self._away.flush()
+            self._away.flush(self._named())
         except OSError as error:
             if not is_disk_full(error):
                 raise
@@ -292,7 +293,7 @@ class Engine:
         if not self._cursor or not self._is_whole or self._uncommitted is not None:
             return
         try:
-            self._away.flush()  # what a checkpoint names is there before it
+            self._away.flush(self._named())  # what a checkpoint names is there before it
             write_checkpoint(self._checkpoints, self._made_for, self._cursor, self._state)
             self._away.sweep(names_put_away(self._checkpoints))
         except OSError as error:

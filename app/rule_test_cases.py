@@ -176,7 +176,8 @@ class _Builder:
                 outlet=outlet,
                 name_zh=f"站{name}",
                 name_en=f"station {name}",
-                **dict(zip(("latitude", "longitude"), test.places.get(name, ()), strict=False)),
+                latitude=test.places[name][0] if name in test.places else None,
+                longitude=test.places[name][1] if name in test.places else None,
             )
             for name, outlet in outlet_of.items()
         ]

@@ -127,7 +127,7 @@ def _last_tick(run: Run, period: str, end_at: datetime) -> datetime:
     decided = end_at + run.plan.hold[period]
     if decided.microsecond:
         decided = decided.replace(microsecond=0) + timedelta(seconds=1)
-    return decided + run.plan.lateness
+    return decided + run.plan.reach
 
 
 def _reading(row: Row, about: Row, marks: dict[object, bool]) -> Part:

@@ -44,7 +44,7 @@ COUNTED = timedelta(hours=24)
 ARCHIVE_LOOKED_AT = timedelta(days=31)
 PARTS_LOOKED_AT = 100  # of each date and table: those of today are many, and merging reads them all
 DAMAGED_SHOWN = 3
-PARTS = ("journal", "raw", "spans", "checkpoints", "archive")
+PARTS = ("journal", "raw", "spans", "checkpoints", "windows", "archive")
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def _folded(
     pasts: dict[str, tuple[set[int], Past]] = {}
     if not (late := rows.filter(~pl.col("on_time"))).is_empty():
         assert store is not None, "late verdicts need the windows they are of"
-        pasts = _pasts(plan, state, store, late, rows["decided_at"].min() - TICK, to)
+        pasts = _pasts(plan, state, store, late, late["decided_at"].min() - TICK, to)
     stirred = rows.filter(pl.col("level").is_not_null())["binding"].unique()
     # a late window may join what was beyond a limit before it; where nothing was, nothing can begin
     stirred = {*stirred, *state.machines, *(binding for its, _ in pasts.values() for binding in its)}
@@ -144,7 +144,7 @@ def _folded_again(
         for run in past.runs(segment, binding):
             if was == now and run.first_at > last:
                 return _FoldedAgain(before, after, None)
-            if run.is_settled:
+            if run.verdicts is None:
                 agreed = was == now
                 was, ended_before = _through(was, run, spans)
                 now, ended_after = (was, ended_before) if agreed else _through(now, run, spans)
@@ -166,16 +166,15 @@ def _folded_again(
 def _through(machine: Machine, run: Run, spans: tuple[int, int]) -> tuple[Machine, list[Episode]]:
     """As if it were stepped through each of the run's windows, which are alike."""
     ended: list[Episode] = []
-    count = run.rows.height
-    for n in range(count):
+    for n in range(run.count):
         window = run.window(n)
         machine, found = _stepped(machine, window, spans)
         ended += found
         if not window.judged or (window.level is None and machine.open is None):
             break  # more of them change nothing
         if window.level is not None and machine.open is not None:
-            if n < count - 1:  # what is between changes nothing
-                machine, _ = _stepped(machine, run.window(count - 1), spans)
+            if n < run.count - 1:  # what is between changes nothing
+                machine, _ = _stepped(machine, run.window(run.count - 1), spans)
             break
     return machine, ended
 

@@ -4,7 +4,7 @@ Promises: an output is decided when its inputs of the same window are, and again
 it is made of is what was known at that tick. Does not promise what a number means: that is formulas.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import polars as pl
 
@@ -14,6 +14,7 @@ from contracts.frames import INSTANT
 from .due import decided_at, end_of, home_at, homes
 from .exact import half_even
 from .formulas import TOTAL_EXTRA, finish
+from .marked import AGAIN
 from .plan import Plan
 from .running_time import RUNNING_TIME, running_time
 from .water import FLOW_WEIGHTED, flow_weighted
@@ -32,11 +33,12 @@ def derive(
     period: str,
     decided: pl.DataFrame,
     again: pl.DataFrame,
+    effects: pl.DataFrame,
     keep: Callable[[pl.DataFrame], pl.DataFrame],
 ) -> None:
     """Decides the points made of this period's windows, shallowest first, since outputs are inputs of what lies deeper.
 
-    decided: this period's decisions so far. again: marked.AGAIN.
+    decided: this period's decisions so far. again: marked.AGAIN. effects: of people's facts, EFFECTS.
     keep: numbers what it is given, puts it into the store, returns DECISIONS.
     """
     for derived, inputs in plan.derived_by_depth[period]:
@@ -51,10 +53,24 @@ def derive(
         own = pl.col("kind").is_in(list(_OF_THEIR_PARTS))
         for (kind,), rows in asked.filter(own).partition_by("kind", as_dict=True).items():
             of_kind = inputs.join(rows, on="out", how="semi", maintain_order="left")
-            made.append(_OF_THEIR_PARTS[str(kind)](store, period, rows, of_kind))
+            made.append(_OF_THEIR_PARTS[str(kind)](store, period, rows, of_kind, effects))
         if not (rows := asked.filter(~own)).is_empty():
             made.append(finish(_gathered(plan, store, period, rows, inputs), plan.formulas))
         decided = pl.concat([decided, keep(pl.concat(made, how="diagonal").sort("point", "window_at", "tick"))])
+
+
+def revised_parts(plan: Plan, period: str, arrived: Collection[pl.DataFrame]) -> pl.DataFrame:
+    """marked.AGAIN of points made of an input's parts: parts may change while the window they are of says the same.
+
+    arrived: window_store.ROWS with `decided`, of the period's windows.
+    """
+    of_parts = plan.derived.filter((pl.col("period") == period) & pl.col("kind").is_in(list(_OF_THEIR_PARTS)))
+    if of_parts.is_empty() or not arrived:
+        return pl.DataFrame(schema=AGAIN)
+    inputs = plan.inputs.filter(pl.col("period") == period).join(of_parts, on="out", how="semi")
+    late = pl.concat([rows.select("point", "window_at", "tick", "decided") for rows in arrived])
+    late = late.filter(pl.col("tick") > pl.col("decided")).join(inputs.select("point", "out"), on="point")
+    return late.select("window_at", "tick", point="out").unique().match_to_schema(AGAIN)
 
 
 def _due(plan: Plan, period: str, decided: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:

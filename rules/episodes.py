@@ -1,7 +1,8 @@
 """Alert episodes: a pure fold over the latest verdicts, and what changed in them at each decision tick.
 
 Episodes speak of event time only. Transitions are history: appended at ticks, never taken back.
-A window that cannot be judged neither raises, clears nor counts towards pending or recovery.
+A window that cannot be judged neither raises, clears nor counts towards pending or recovery; one that the rule does not
+apply to is passed over.
 """
 
 import hashlib
@@ -25,6 +26,7 @@ class Window:
     exceeds: bool = False  # beyond the limit itself, not only near it
     valid_n: int = 0
     expected_n: int = 0
+    applies: bool = True  # false: the rule has nothing to say of it, and neither are data missing
 
     @property
     def end_at(self) -> datetime:
@@ -68,6 +70,8 @@ def worse(a: Window, b: Window) -> Window:
 
 def step(machine: Machine, window: Window, pending_s: int, recovery_s: int) -> tuple[Machine, Episode | None]:
     """One window further. Returns the machine and an episode that ended with this window."""
+    if not window.applies:
+        return machine, None
     if not window.judged:
         if machine.open is None:
             return machine, None

@@ -11,6 +11,7 @@ from contracts.civil_time import window_start
 from contracts.facts import EFFECTS
 from contracts.frames import INSTANT
 
+from .counted import holding, holds_at
 from .due import decided_at
 from .plan import Plan
 from .window_store import WindowStore
@@ -57,30 +58,6 @@ def stirred(
     return touched.select(AGAIN.names()).unique().match_to_schema(AGAIN)
 
 
-def uncounted(rows: pl.LazyFrame, tick: str, effects: pl.DataFrame) -> pl.LazyFrame:
-    """window_store.ROWS with a column `tick` they are asked for at: readings invalid by then count for nothing."""
-    invalid = effects.filter(pl.col("effect") == "invalid")
-    if invalid.is_empty():
-        return rows
-    key = ["point", "at", tick]
-    hit = (
-        rows.filter(pl.col("revision").is_null())
-        .select(key)
-        .join(_holding(invalid).lazy(), on="point")
-        .filter((pl.col("from_at") <= pl.col("at")) & (pl.col("to_at").is_null() | (pl.col("at") < pl.col("to_at"))))
-        .filter(_holds(tick))
-        .select(*key, is_invalid=pl.lit(True))
-        .unique()
-    )
-    is_invalid = pl.col("is_invalid").fill_null(False)
-    return (
-        rows.join(hit, on=key, how="left")
-        .with_columns(pl.when(is_invalid).then(0).otherwise(name).alias(name) for name in ("sum", "n", "over"))
-        .with_columns(pl.col("sum").cast(pl.Int128), pl.col("n", "over").cast(pl.UInt32))
-        .drop("is_invalid")
-    )
-
-
 def excused(made: pl.DataFrame, period: str, effects: pl.DataFrame) -> pl.DataFrame:
     """Adds `excused`: why an exceedance is not held against the window at its tick: "stop", "mark", or null."""
     excuses = effects.filter(pl.col("effect") == "excused")
@@ -90,19 +67,10 @@ def excused(made: pl.DataFrame, period: str, effects: pl.DataFrame) -> pl.DataFr
     end_at = pl.col("window_at") + pl.duration(seconds=pl.max_horizontal("window_s", 1))
     hit = (
         made.select(*key, "window_s")
-        .join(_holding(excuses), on="point")
+        .join(holding(excuses), on="point")
         .filter((pl.col("from_at") < end_at) & (pl.col("to_at").is_null() | (pl.col("window_at") < pl.col("to_at"))))
-        .filter(_holds("tick"))
+        .filter(holds_at("tick"))
         .group_by(key)
         .agg(excused=pl.when((pl.col("kind") == "stop").any()).then(pl.lit("stop")).otherwise(pl.lit("mark")))
     )
     return made.join(hit, on=key, how="left", maintain_order="left")
-
-
-def _holding(effects: pl.DataFrame) -> pl.DataFrame:
-    return effects.select("point", "from_at", "to_at", "kind", holds_from="tick", holds_until="until")
-
-
-def _holds(tick: str) -> pl.Expr:
-    until = pl.col("holds_until")
-    return (pl.col("holds_from") <= pl.col(tick)) & (until.is_null() | (pl.col(tick) < until))

@@ -8,6 +8,7 @@ import polars as pl
 
 from contracts.reasons import NoJudgement
 
+from .counted import known_parts
 from .window_store import WindowStore
 
 RUNNING_TIME = "running_time"
@@ -15,7 +16,9 @@ _PART_S = {"hour": 60, "day": 3600, "month": 86400}  # of a window of the period
 _WINDOW = ("out", "window_at", "tick")
 
 
-def running_time(store: WindowStore, period: str, due: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
+def running_time(
+    store: WindowStore, period: str, due: pl.DataFrame, inputs: pl.DataFrame, effects: pl.DataFrame
+) -> pl.DataFrame:
     """DECISIONS but for period and revision, of due windows of derived points of kind "running_time".
 
     due: with the derived point's columns; inputs: a: the point whose windows of the period below are added up;
@@ -24,17 +27,11 @@ def running_time(store: WindowStore, period: str, due: pl.DataFrame, inputs: pl.
     """
     part_s = _PART_S[period]
     wanted = due.select(_WINDOW).join(inputs.select("out", "point"), on="out")
-    rows = store.of_windows(period, due["window_at"], wanted["point"]).filter(
-        pl.col("point").is_in(wanted["point"].unique().implode())
-    )
+    rows = known_parts(store, period, wanted, effects)
     applies = pl.col("reason").ne_missing(str(NoJudgement.NOT_APPLICABLE))
     counted = applies & (pl.col("n") > 0)
     summed = (
         rows.filter(pl.col("revision").is_not_null())
-        .rename({"tick": "known_at"})
-        .join(wanted, on=["point", "window_at"])
-        .filter(pl.col("known_at") <= pl.col("tick"))
-        .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("tick")))
         .group_by(_WINDOW)
         .agg(
             sum=pl.col("sum").filter(counted).sum(),

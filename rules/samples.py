@@ -41,7 +41,8 @@ def samples_of(readings: pl.DataFrame, rejects: pl.DataFrame, plan: Plan) -> pl.
         valid &= ~(pl.col("value") < low).fill_null(False)
     if high.null_count() < high.len():
         too_high = (pl.col("value") > high).fill_null(False)
-        valid, over = valid & ~too_high, over | too_high
+        # what was marked for another reason (span gas of a calibration) says nothing of the plant
+        valid, over = valid & ~too_high, over | (too_high & valid)
     measured = fed.select(
         "point",
         at="event_at",

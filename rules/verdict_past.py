@@ -6,7 +6,7 @@ it and not from the beginning.
 """
 
 import zlib
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -89,20 +89,24 @@ def unpacked(content: bytes) -> dict[int, Machine]:
 
 @dataclass(frozen=True)
 class Run:
-    """Windows that follow each other in one segment: one of this call, with all its verdicts by tick; or any number of
-    earlier ones, of which the fold need not look at each, since they are alike."""
+    """Windows that follow each other in one segment: one of this call, with its verdicts by tick; or any number of
+    settled ones, of which the fold need not look at each, since they are alike."""
 
-    rows: pl.DataFrame
     first_at: datetime
-    is_settled: bool
+    rows: pl.DataFrame
+    start: int
+    count: int
+    verdicts: list[tuple[datetime, Window]] | None  # from which tick on; None: settled
 
     def window(self, n: int) -> Window:
-        return window_of(self.rows.row(n, named=True))
+        return window_of(self.rows.row(self.start + n, named=True))
 
     def as_of(self, tick: datetime, *, before: bool) -> Window | None:
         """The window of this call as it was known at a tick, or before it."""
-        known = int(self.rows["decided_at"].search_sorted(tick, side="left" if before else "right"))
-        return self.window(known - 1) if known else None
+        assert self.verdicts is not None
+        cut = bisect_left if before else bisect_right
+        known = cut(self.verdicts, tick, key=lambda verdict: verdict[0])
+        return self.verdicts[known - 1][1] if known else None
 
 
 @dataclass
@@ -114,7 +118,7 @@ class Past:
     held: dict[int, dict[int, Machine]]
     period: str
     bindings: pl.Series
-    from_at: datetime  # verdicts decided after it are of this call
+    from_at: datetime  # nobody asks what was known before it
     to: datetime
     _segments: dict[int, dict[int, pl.DataFrame]] = field(default_factory=dict)
     _runs: dict[tuple[int, int], list[Run]] = field(default_factory=dict)
@@ -219,21 +223,29 @@ class Past:
 
 
 def _in_runs(rows: pl.DataFrame, from_at: datetime) -> list[Run]:
-    """rows: one binding's verdicts, by window and tick."""
-    alike = [pl.col(name).eq_missing(pl.col(name).shift(1)) for name in ("level", "judged")]
-    of_this_call = (pl.col("decided_at") > from_at).any().over("window_at")
-    same_window = pl.col("window_at") == pl.col("window_at").shift(1)
-    marked = rows.select(
-        "window_at",
-        settled=~of_this_call,
-        begins=~pl.when(of_this_call).then(same_window).otherwise(pl.all_horizontal(alike) & ~of_this_call.shift(1)),
-    ).with_row_index("n")
-    starts = marked.filter(pl.col("begins").fill_null(True))
-    ends = [*starts["n"].to_list()[1:], rows.height]
-    return [
-        Run(rows.slice(n, end - n), at, settled)
-        for (n, at, settled, _), end in zip(starts.iter_rows(), ends, strict=True)
-    ]
+    """rows: one binding's verdicts, by window and tick; settled are those decided up to `from_at`."""
+    names = ("window_at", "decided_at", "level", "judged", "applies")
+    at, ticks, levels, judged, applies = (rows[name].to_list() for name in names)
+    runs, n = [], 0
+    while n < rows.height:
+        end = n + 1
+        while end < rows.height and at[end] == at[n]:
+            end += 1
+        if ticks[end - 1] > from_at:
+            verdicts = [(ticks[k], window_of(rows.row(k, named=True))) for k in range(n, end)]
+            runs.append(Run(at[n], rows, n, 1, verdicts))
+        else:  # of a window the last
+            start, n = end - 1, end - 1
+            while (
+                end < rows.height
+                and ticks[end] <= from_at
+                and at[end + 1 : end + 2] != [at[end]]
+                and (levels[end], judged[end], applies[end]) == (levels[n], judged[n], applies[n])
+            ):
+                end += 1
+            runs.append(Run(at[n], rows, start, end - start, None))
+        n = end
+    return runs
 
 
 def folded_columns(judged: pl.DataFrame) -> pl.DataFrame:
@@ -250,6 +262,7 @@ def folded_columns(judged: pl.DataFrame) -> pl.DataFrame:
         "valid_n",
         "expected_n",
         judged=pl.col("state").is_in(["exceedance", "within"]),
+        applies=pl.col("state") != "not_applicable",
         exceeds=pl.col("state") == "exceedance",
     )
 
@@ -260,6 +273,7 @@ def window_of(row: dict) -> Window:
         seconds=row["window_s"],
         level=row["level"],
         judged=row["judged"],
+        applies=row["applies"],
         value_scaled=row["value_scaled"],
         exceeds=row["exceeds"],
         valid_n=row["valid_n"],

@@ -8,6 +8,7 @@ import polars as pl
 
 from contracts.reasons import NoJudgement
 
+from .counted import known_parts
 from .exact import half_even
 from .window_store import WindowStore
 
@@ -17,29 +18,23 @@ NOT_WEIGHTED = ("w00000", "w01001", "w01010", "w01014")  # flow, pH (no daily me
 _WINDOW = ("out", "window_at", "tick")
 
 
-def flow_weighted(store: WindowStore, period: str, due: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
+def flow_weighted(
+    store: WindowStore, period: str, due: pl.DataFrame, inputs: pl.DataFrame, effects: pl.DataFrame
+) -> pl.DataFrame:
     """DECISIONS but for period and revision, of due windows of derived points of kind "flow_weighted".
 
     due: with the derived point's columns; inputs: a: concentration, b: flow. q: discharging above so much flow (in the
     flow's unit); part_s: the concentration's analysis cycle; need, of: its completeness.
     """
     wanted = due.select(*_WINDOW, "part_s").join(inputs.select("out", "role", "point"), on="out")
-    rows = store.of_windows(period, due["window_at"], wanted["point"]).filter(
-        pl.col("point").is_in(wanted["point"].unique().implode())
-    )
+    rows = known_parts(store, period, wanted, effects)
     judged = pl.col("reason").is_null() & (pl.col("n") > 0)
     n = pl.col("n").cast(pl.Int128)
-    parts = (
-        rows.rename({"tick": "known_at"})
-        .join(wanted, on=["point", "window_at"])
-        .filter(pl.col("known_at") <= pl.col("tick"))
-        .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("tick")))
-        .with_columns(
-            value=pl.when(judged).then(half_even(pl.col("sum"), pl.when(n > 0).then(n).otherwise(1))),
-            is_present=pl.col("present") > 0,
-            # the first sample of a cycle may come at any time of it
-            cycle=(pl.col("at") - pl.col("window_at")).dt.total_seconds() // pl.col("part_s"),
-        )
+    parts = rows.with_columns(
+        value=pl.when(judged).then(half_even(pl.col("sum"), pl.when(n > 0).then(n).otherwise(1))),
+        is_present=pl.col("present") > 0,
+        # the first sample of a cycle may come at any time of it
+        cycle=(pl.col("at") - pl.col("window_at")).dt.total_seconds() // pl.col("part_s"),
     )
     cycles = _flow_by_cycle(parts, due).join(_values_by_cycle(parts), on=[*_WINDOW, "cycle"], how="full", coalesce=True)
     weighted = pl.col("value").is_not_null() & (pl.col("flow").fill_null(0) > 0) & pl.col("is_discharging")

@@ -10,6 +10,7 @@ import polars as pl
 
 from contracts.reasons import NoJudgement
 
+from .counted import known_parts
 from .window_store import WindowStore
 
 WIND_FROM = "wind_from"
@@ -19,24 +20,18 @@ _MICRO = 1_000_000
 _WINDOW = ("out", "window_at", "tick")
 
 
-def wind_from(store: WindowStore, period: str, due: pl.DataFrame, inputs: pl.DataFrame) -> pl.DataFrame:
+def wind_from(
+    store: WindowStore, period: str, due: pl.DataFrame, inputs: pl.DataFrame, effects: pl.DataFrame
+) -> pl.DataFrame:
     """DECISIONS but for period and revision, of due windows of derived points of kind "wind_from".
 
     due: with the derived point's columns; inputs: a: direction the wind blows from in degrees, b: speed in m/s, of one
     station; need, of: completeness, of the values of the window that are valid, of both, and not calm.
     """
     wanted = due.select(*_WINDOW, "scale_a", "scale_b").join(inputs.select("out", "role", "point"), on="out")
-    rows = store.of_windows(period, due["window_at"], wanted["point"]).filter(
-        pl.col("point").is_in(wanted["point"].unique().implode())
-    )
+    rows = known_parts(store, period, wanted, effects)
     value = pl.col("sum").cast(pl.Float64) / pl.col("n").cast(pl.Float64)
-    parts = (
-        rows.rename({"tick": "known_at"})
-        .join(wanted, on=["point", "window_at"])
-        .filter(pl.col("known_at") <= pl.col("tick"))
-        .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("tick")))
-        .with_columns(value=pl.when((pl.col("n") > 0) & pl.col("reason").is_null()).then(value))
-    )
+    parts = rows.with_columns(value=pl.when((pl.col("n") > 0) & pl.col("reason").is_null()).then(value))
     of = [
         parts.filter(pl.col("role") == role).select(
             *_WINDOW, "at", (pl.col("value") / pl.col(f"scale_{role}")).alias(name)

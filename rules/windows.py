@@ -15,9 +15,10 @@ from contracts.frames import INSTANT
 from contracts.ports import PutAway
 
 from . import due
-from .derived import derive
+from .counted import uncounted
+from .derived import derive, revised_parts
 from .due import PARENTS, PERIODS, home_at, homes
-from .marked import excused, no_effects, stirred, uncounted
+from .marked import excused, no_effects, stirred
 from .plan import Plan
 from .put_away import Shelf
 from .samples import SAMPLES
@@ -140,7 +141,8 @@ def advance(
             decisions.append(numbered)
             return numbered
 
-        derive(plan, state.store, period, made, again, keep)
+        again = pl.concat([again, revised_parts(plan, period, arrived[period])])
+        derive(plan, state.store, period, made, again, state.effects, keep)
     state.tick = to
     return Advance(pl.concat(decisions).match_to_schema(DECISIONS), rewritten=pl.concat(rewritten), **counts)
 

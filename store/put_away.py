@@ -9,7 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .parquet import TEMPORARY, replacing, unlink_durably
+from .parquet import TEMPORARY, fsync, make_directory, unlink_durably
 
 _DAMAGED = ".damaged"
 PENDING_BYTES_MAX = 32 * 1024 * 1024  # then `flush` is due, whether there is a checkpoint or not
@@ -56,14 +56,23 @@ class Folder:
     def has(self, names: Collection[str]) -> bool:
         return not set(names) - self._there() - self.pending.keys()
 
-    def flush(self) -> None:
-        """Writes what is pending, durably. Raises OSError, as on a full disk: what is not written stays pending."""
-        while self.pending:
-            name, content = next(iter(self.pending.items()))
-            with replacing(self._path(name)) as temporary:
-                temporary.write_bytes(content)
-            del self.pending[name]
-            self.pending_bytes -= len(content)
+    def flush(self, named: Collection[str] | None = None) -> None:
+        """Writes what is pending and still named (None: all of it), durably, and lets go of the rest.
+
+        Raises OSError, as on a full disk: then all of it stays pending.
+        """
+        folders = set()
+        for name in self.pending if named is None else self.pending.keys() & set(named):
+            path = self._path(name)
+            make_directory(path.parent)
+            temporary = path.with_name(path.name + TEMPORARY)
+            temporary.write_bytes(self.pending[name])
+            fsync(temporary)
+            temporary.replace(path)
+            folders.add(path.parent)
+        for folder in folders:
+            fsync(folder)
+        self.pending, self.pending_bytes = {}, 0
 
     def sweep(self, named: Collection[str]) -> int:
         """Removes every file but those of the names. Returns how many."""

@@ -65,6 +65,7 @@ class _NamingCursor(sqlite3.Cursor):
 
     def _name(self, error: sqlite3.DatabaseError) -> None:
         """Raises StateDamaged for what is a damage."""
+        self.close()  # who keeps the error keeps this cursor, which would keep the file open
         if is_damage(error):
             raise StateDamaged(
                 f"{self.connection.path} is damaged ({error}): stop everything, copy the state directory as it is,"

@@ -15,12 +15,12 @@ from contracts.frames import INSTANT
 from contracts.site import Site
 from rules.ticks import SiteClock
 from store.archive import CURSOR, TABLES, read_archive
-from store.parquet import write_parquet
+from store.parquet import SUM, canonical
 from store.state_db import SpanRow, StateDb
 
 from ..pipeline import Pipeline, PipelineState
 from ..rejudge import rejudge
-from ..rejudge_outputs import finish, write_summary
+from ..rejudge_outputs import ROW_GROUP_ROWS, finish, write_summary
 from ..rejudge_report import write_report
 from ..replay import STEP_ROWS, cut
 from ..rules_diff import Side
@@ -81,11 +81,13 @@ def archive_of(site: Site, days: int, state_dir: Path) -> int:
         if name != "readings":
             is_of_the_day = pl.col("window_at") < START + timedelta(days=1)
             its = its.filter(pl.col("period").is_in(["hour", "day"]) & is_of_the_day)
+        its = canonical(its, TABLES[name].sort_by).with_columns(pl.selectors.by_dtype(pl.Int128).cast(SUM))
         instants = [column for column, dtype in its.schema.items() if dtype == INSTANT]
         for n in range(days):
             moved = its.with_columns(pl.col(instants) + timedelta(days=n))
             path = state_dir / "archive" / name / f"date={(START + timedelta(days=n)).date()}"
-            write_parquet(moved, path / f"part-{1:012d}-{1:012d}.parquet", TABLES[name].sort_by, TABLES[name].schema)
+            path.mkdir(parents=True)
+            moved.write_parquet(path / f"part-{1:012d}-{1:012d}.parquet", row_group_size=ROW_GROUP_ROWS)
     clock_us = round((START + timedelta(days=days + 1)).timestamp() * 1_000_000)
     with StateDb(state_dir / "state.db") as db:
         db.commit_span(SpanRow(1, None, "", 0, clock_us, None, clock_us, {}), now_us=clock_us)

@@ -45,7 +45,7 @@ class _ByLevels(RuleBase):
     def compared(
         self, ground: Ground, out: int, period: str, limit: Decimal, limit_id: str, span: tuple[Any, Any] = (None, None)
     ) -> dict[str, Any]:
-        levels = {level: limit * Decimal(str(times)) for level, times in self.levels.items()}
+        levels: dict[str, Decimal] = {level: limit * Decimal(str(times)) for level, times in self.levels.items()}
         row = compared(ground.rows[out], period, levels, limit_id=limit_id, from_at=span[0], to_at=span[1])
         at_it = compared(ground.rows[out], period, {"red": limit})
         # from 0.9 of it on is a level, but no exceedance
@@ -82,7 +82,7 @@ def bind_removal(rule: RemovalRule, ground: Ground) -> list[dict[str, Any]]:
                 like=ground.rows[out_of[0]],
                 p=float(from_kg_h) if facility.removal_exempt is None else NEVER_KG_H,
             )
-            levels = {rule.level: at_least}
+            levels: dict[str, Decimal] = {rule.level: at_least}
             rows.append(compared(ground.rows[out], rule.per, levels, above=False, limit_id=limit_id))
     return rows
 
@@ -117,7 +117,7 @@ def bind_collection(rule: CollectionRule, ground: Ground) -> list[dict[str, Any]
                 p=0.0,
             )
             at_least, limit_id = number_of(rule.at_least_pct, COLLECTION, "share_pct")
-            levels = {rule.level: at_least}
+            levels: dict[str, Decimal] = {rule.level: at_least}
             rows.append(compared(ground.rows[out], rule.per, levels, above=False, limit_id=limit_id))
     return rows
 
@@ -260,7 +260,7 @@ def bind_shared_treatment_off(rule: SharedTreatmentOffRule, ground: Ground) -> l
             like=like,
             p=0.0,
         )
-        levels = {rule.level: Decimal(1)}
+        levels: dict[str, Decimal] = {rule.level: Decimal(1)}
         rows.append(compared(ground.rows[out], "minute", levels, inclusive=True, limit_scaled=None))
     return rows
 

@@ -50,7 +50,7 @@ def bind_low_load(rule: TreatmentLowLoadRule, ground: Ground) -> list[dict[str, 
             share = float(green_island_metrics()[LOW_LOAD].number("rated_share"))
         out = _made(rule, ground, pair, "treatment_low", _signals(pair, ground), r=share * pair.rated_kw)
         limit_id = LOW_LOAD if pair.treatment_share_min is None else None
-        at_least = {rule.level: Decimal(1)}
+        at_least: dict[str, Decimal] = {rule.level: Decimal(1)}
         rows.append(
             compared(ground.rows[out], "minute", at_least, inclusive=True, limit_scaled=None, limit_id=limit_id)
         )
@@ -69,8 +69,8 @@ def bind_order(rule: TreatmentOrderRule, ground: Ground) -> list[dict[str, Any]]
     for pair in ground.site.pairs:
         if not rule.select.fits(ground.rows[off(pair, ground)], factor=False):
             continue
-        signals = _signals(pair, ground)
-        production, treatment = signals["a"][0], signals["b"][0]
+        production = ground.number[pair.production_station, pair.production_factor]
+        treatment = ground.number[pair.treatment_station, pair.treatment_factor]
         edges: dict[str, Inputs] = {}
         if pair.start_before_s is not None:
             before = -(-pair.start_before_s // 60)
@@ -80,7 +80,7 @@ def bind_order(rule: TreatmentOrderRule, ground: Ground) -> list[dict[str, Any]]
             edges["stop"] = {"a": [(production, after)], "b": [treatment], "c": [(production, after - 1)]}
         for edge, inputs in edges.items():
             out = _made(rule, ground, pair, "treatment_late", inputs, suffix=f":{edge}")
-            levels = {rule.level: Decimal(1)}
+            levels: dict[str, Decimal] = {rule.level: Decimal(1)}
             rows.append(compared(ground.rows[out], "minute", levels, inclusive=True, limit_scaled=None, limit_id=edge))
     return rows
 
@@ -141,7 +141,7 @@ def off(pair: Pair, ground: Ground) -> int:
     return ground.number[pair.treatment_station, f"{TREATMENT_OFF}:{pair.pair}"]
 
 
-def _signals(pair: Pair, ground: Ground) -> dict[str, list[int]]:
+def _signals(pair: Pair, ground: Ground) -> Inputs:
     return {
         "a": [ground.number[pair.production_station, pair.production_factor]],
         "b": [ground.number[pair.treatment_station, pair.treatment_factor]],

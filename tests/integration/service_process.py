@@ -67,6 +67,10 @@ class Centre:
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0, self.log()[-3000:]
 
+    def forget(self, process: subprocess.Popen) -> None:
+        """It has ended with an error, as it should."""
+        self._processes.remove(process)
+
     def end(self) -> None:
         for process in self._processes:
             process.kill()

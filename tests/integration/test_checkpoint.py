@@ -1,10 +1,13 @@
 """Recovery from a checkpoint decides what the uninterrupted run decides; a damaged or foreign one is not used."""
 
+from contextlib import closing
+
 import pytest
 
 from app.checkpoint import read_checkpoint
 from app.engine import Engine
 from app.export import export
+from app.recovery import DIFFERENCES
 from contracts.clock import ScaledClock
 from rules.spec import LimitRule
 from tests.builders import START, minutes, site
@@ -89,7 +92,7 @@ def test_a_checkpoint_behind_the_cursor_is_caught_up_from_the_journal(tmp_path, 
     assert outputs(state_dir, tmp_path / "cut-out") == uninterrupted
 
 
-def test_a_damaged_checkpoint_and_one_of_other_rules_are_not_used(tmp_path):
+def test_a_damaged_checkpoint_and_one_of_other_rules_are_not_used(tmp_path, caplog):
     state_dir = tmp_path / "state"
     journal(state_dir)
     one = engine(state_dir)
@@ -103,4 +106,21 @@ def test_a_damaged_checkpoint_and_one_of_other_rules_are_not_used(tmp_path):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     assert read_checkpoint(path.parent, "any", 1 << 62) is None
+    assert f"the checkpoint {path} is damaged" in caplog.text
     assert engine(state_dir).recover() > 0
+
+
+def test_what_is_decided_and_recovered_by_bytes_is_what_is_decided_at_once(tmp_path, uninterrupted, monkeypatch):
+    """A message may be a megabyte: so few bytes at once that most reads end before a clock row."""
+    monkeypatch.setattr("app.engine.BATCH_BYTES", 1_000)
+    state_dir = tmp_path / "by-bytes"
+    journal(state_dir)
+    with closing(engine(state_dir)) as one:
+        spans = 0
+        while one.step() is not None:
+            spans += 1
+    assert spans > 40  # a clock row every ten minutes would give twenty at most
+    with closing(engine(state_dir)) as again:
+        assert again.recover() > 0
+    assert not (state_dir / DIFFERENCES).exists()
+    assert outputs(state_dir, tmp_path / "by-bytes-out") == uninterrupted

@@ -26,7 +26,7 @@ def test_a_full_disk_stops_acknowledgements_and_room_starts_them_again(
     tmp_path, free_port, require_program, small_disk
 ):
     with centre(tmp_path, free_port(), require_program("mosquitto"), small_disk.path / "state", keep_alive_s=5) as one:
-        collector, engine = one.run("collector"), one.run("engine")
+        running = one.run("collector", "engine")
         one.until(one.clocks, "the collector is at work")
         with Peer(one.broker.port, STATION, "s") as station:
             station.publish_all(TOPIC, numbered(0, 100))
@@ -38,8 +38,7 @@ def test_a_full_disk_stops_acknowledgements_and_room_starts_them_again(
             small_disk.free()
             one.until(lambda: len(one.journalled()) >= 2500, "everything is journalled")
             one.until(lambda: one.decided("readings").height == 2500, "and decided")
-        one.stop(collector)
-        one.stop(engine)
+        one.stop(running)
         one.broker.stop()
     assert one.journalled() == numbered(0, 2500)  # none lost, and none twice: the connection was kept
     assert one.connections() == 1

@@ -42,7 +42,7 @@ def started(tmp_path, free_port, require_program):
 
 
 def test_a_hundred_poisoned_messages_among_a_thousand_become_rejects_with_their_reasons(started):
-    collector, engine = started.run("collector"), started.run("engine")
+    running = started.run("collector", "engine")
     started.until(started.clocks, "the collector is at work")
     sent = good(1000)
     with Peer(started.broker.port, STATION, "s") as station:
@@ -54,8 +54,7 @@ def test_a_hundred_poisoned_messages_among_a_thousand_become_rejects_with_their_
         started.until(lambda: len(station.published) == wanted, "the broker has them all")
     started.until(lambda: started.decided("rejects").height >= 100, "every poisoned one is a reject")
     started.until(lambda: started.decided("readings").height >= 1000, "every good one is a reading")
-    started.stop(collector)
-    started.stop(engine)
+    started.stop(running)
     readings, rejects = started.decided("readings"), started.decided("rejects")
     assert sorted(readings.filter(pl.col("factor") == FACTOR)["value"]) == [float(n) for n in range(1000)]
     assert Counter(rejects["reason"]) == Counter(reason.value for reason in [*POISON.values()] * 10)

@@ -14,14 +14,18 @@ from polars.testing import assert_frame_equal
 from app.collector import journal_directory
 from app.engine import run_engine
 from app.housekeeping import keep_house
+from app.senders import send_due
 from app.service import run_archive
+from contracts.clock import ScaledClock
+from contracts.ports import Notification
+from contracts.reasons import Receipt
 from store.archive import CURSOR as ARCHIVED
 from store.archive import read_archive
 from store.dead_letters import DeadLetters
 from store.disk_full import is_disk_full
 from store.journal import Journal
 from store.parquet import TEMPORARY
-from store.state_db import StateDb
+from store.state_db import SpanRow, StateDb
 from tests.builders import START
 
 from .broker import wait_until
@@ -233,3 +237,35 @@ def test_dead_letters_are_put_aside_whole_or_not_at_all(small_disk):
     make_room(small_disk)
     letters.add([{"line": "second"}])
     assert [json.loads(line)["line"] for line in path.read_text().splitlines()] == ["first", "second"]
+
+
+class Counting:
+    """A channel that takes everything."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, notification, attempt):
+        self.sent.append((notification.key, attempt))
+        return Receipt.DELIVERED, "200"
+
+
+def test_a_receipt_waits_for_room_and_what_it_is_of_is_not_sent_again(small_disk, caplog):
+    path, channel = small_disk / "state.db", Counting()
+    with StateDb(path) as db:
+        span = SpanRow(1, None, "", 0, 1, None, None, {})
+        db.commit_span(span, notifications=[Notification(f"k{n}", "w", {}) for n in range(2)], now_us=0)
+
+    def work(stop):
+        with StateDb(path) as db:
+            send_due(db, {"w": channel}, ScaledClock(START, 1), stop)
+
+    with StateDb(path) as held:  # its log is there, and full
+        fill(small_disk)
+        with running(work):
+            wait_until(lambda: "the disk is full: the receipt of k0" in caplog.text, "it is said")
+            assert channel.sent == [("k0", 1)]
+            make_room(small_disk)
+            wait_until(lambda: held.outbox_counts() == {"delivered": 2}, "both receipts")
+        assert channel.sent == [("k0", 1), ("k1", 1)]
+        assert [row["key"] for row in held.receipts()] == ["k0", "k1"]

@@ -31,7 +31,7 @@ from store.spans import SpanFiles
 from tests.builders import minutes
 from tests.property.test_pipeline_laws import ALL_RULES, START, any_feed, moods_of, small_site
 
-DAYS = [timedelta(hours=n) for n in (1, 30)]
+DAYS = [timedelta(hours=n) for n in (1, 4)]
 
 
 def archived(state_dir, feed, site, rules):

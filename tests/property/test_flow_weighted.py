@@ -124,6 +124,23 @@ def test_neither_order_nor_cuts_nor_delay_change_the_flow_weighted_day(cycle_h, 
     assert_frame_equal(*(made.drop("revision", "tick", "on_time") for made in last))
 
 
+def test_two_hours_corrected_to_each_others_value_weigh_otherwise_though_their_day_says_the_same():
+    plan = water_plan(1)
+    cod, swapped = (
+        [(v, True, 0) for v in (one, *[40_000_000] * 22, other)]
+        for one, other in ((10**7, 9 * 10**7), (9 * 10**7, 10**7))
+    )
+    flows = [(100_000, True, 0)] * 23 + [(300_000, True, 0)]
+    rows, prompt = (water_rows(plan, 1, its, flows) for its in (cod, swapped))
+    number = plan.points.filter(pl.col("factor") == "w01018")["point"].item()
+    tick = MIDNIGHT + 30 * HOUR
+    again = [sample(number, MIDNIGHT + hour * HOUR, tick, value) for hour, value in ((0, 9 * 10**7), (23, 10**7))]
+    late = made_of(plan, "fw_w01018", "day", [*rows, *again]).filter(pl.col("window_at") == MIDNIGHT)
+    assert late["revision"].to_list() == [1, 2]
+    in_order = made_of(plan, "fw_w01018", "day", prompt).filter(pl.col("window_at") == MIDNIGHT)
+    assert late["sum"].to_list()[-1] == in_order["sum"].item()
+
+
 # -- five minutes, and how many of them
 
 

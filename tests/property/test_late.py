@@ -52,7 +52,7 @@ def spans_of(feed, pipeline, cuts, folder=None):
         spans.append(pipeline.step(state, feed[begin:end]))
         begin = end
         if away is not None:
-            away.flush()
+            away.flush(state.windows.store.shelf.names() if state.windows else ())
             write_checkpoint(folder / "checkpoints", "test", n + 1, state)
             found = read_checkpoint(folder / "checkpoints", "test", n + 1, away)
             assert found is not None

@@ -21,7 +21,15 @@ from contracts.frames import MESSAGES, check
 from contracts.ports import JournalFailure, RawMessage
 from store.journal import Journal, epoch_us, segment_paths
 from store.journal_block import PACKED_MAX_BYTES
-from store.journal_reader import last_payload, read_after, read_segment, sealed_segments, verify_chain
+from store.journal_reader import (
+    bytes_between,
+    last_payload,
+    read_after,
+    read_segment,
+    read_some,
+    sealed_segments,
+    verify_chain,
+)
 from store.journal_segment import SegmentDamaged, reading
 from tests.journal_forgery import change, forge
 
@@ -432,3 +440,24 @@ def test_history_that_does_not_follow_what_is_there_is_refused_whole(tmp_path, s
             journal.append_history([(later, messages(1)[0]), (later + second, messages(1)[0])])
         journal.append_history([(NOON + timedelta(seconds=1), messages(1)[0])])
     assert everything(tmp_path / "main").height == 2
+
+
+def test_reading_stops_by_bytes_and_going_on_from_there_gives_every_row_once(tmp_path):
+    directory = tmp_path / "main"
+    with Journal(directory, segment_max_bytes=200_000) as journal:
+        for n in range(12):
+            noise = [random.Random(10 * n + i).randbytes(20_000) for i in range(3)]
+            journal.append([RawMessage("mqtt", "gi/S1/json", body) for body in noise], NOON + timedelta(seconds=n))
+    assert len(segment_paths(directory)) > 2
+    whole = read_after(directory, 0, 1_000)
+    for after_us in (0, epoch_us(whole["received_at"][4])):  # from the beginning; from within a batch
+        parts, is_cut, at = [], True, after_us
+        while is_cut:
+            part, is_cut = read_some(directory, at, 1_000, 130_000)
+            assert part.height <= 9  # 130 kB are two batches and a bit
+            parts.append(part)
+            at = epoch_us(part["received_at"][-1]) if part.height else at
+        assert len(parts) >= 4
+        assert pl.concat(parts).equals(whole.filter(pl.col("received_at").dt.epoch("us") > after_us))
+    assert bytes_between(directory, 0, 1 << 60) >= 12 * 60_000
+    assert bytes_between(directory, epoch_us(whole["received_at"][29]), 1 << 60) < 7 * 60_000
