@@ -99,7 +99,7 @@ class SiteFile(Strict):
     tick_s: Literal[1] = 1
     clock_every: Duration = timedelta(seconds=1)  # how often a collector publishes its clock
     hold_s: Hold = Hold()
-    lateness: Duration = timedelta(hours=26)  # windows older than this are put away, and brought back for what comes later
+    lateness: Duration = timedelta(hours=26)  # older windows are put away, and brought back for what comes later
     max_future_s: Annotated[int, Field(ge=0)] = 300  # an event further ahead of its receipt is a reject
     max_age: Duration = timedelta(days=400)  # an event older than this at its receipt is a reject
     max_payload_bytes: Annotated[int, Field(ge=64)] = 1_048_576

@@ -29,10 +29,10 @@ class Folder:
     pending_bytes: int = 0
 
     def put(self, name: str, content: bytes) -> None:
-        if name in self.pending or self._path(name).exists():
-            return
+        path = self._path(name)
+        if name in self.pending or (path.exists() and path.read_bytes() == content):
+            return  # decided again; a file that was damaged meanwhile is replaced
         if not self.is_kept:
-            path = self._path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.with_name(path.name + TEMPORARY).write_bytes(content)
             path.with_name(path.name + TEMPORARY).replace(path)

@@ -112,14 +112,14 @@ def test_a_damaged_checkpoint_and_one_of_other_rules_are_not_used(tmp_path, capl
 
 def test_what_is_decided_and_recovered_by_bytes_is_what_is_decided_at_once(tmp_path, uninterrupted, monkeypatch):
     """A message may be a megabyte: so few bytes at once that most reads end before a clock row."""
-    monkeypatch.setattr("app.engine.BATCH_BYTES", 1_000)
+    monkeypatch.setattr("app.engine.BATCH_BYTES", 2_000)
     state_dir = tmp_path / "by-bytes"
     journal(state_dir)
     with closing(engine(state_dir)) as one:
         spans = 0
         while one.step() is not None:
             spans += 1
-    assert spans > 40  # a clock row every ten minutes would give twenty at most
+    assert spans > 25  # a clock row every ten minutes would give twenty at most
     with closing(engine(state_dir)) as again:
         assert again.recover() > 0
     assert not (state_dir / DIFFERENCES).exists()

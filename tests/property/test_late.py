@@ -117,14 +117,16 @@ SLOW_RULES = [
 
 
 def slow_site(**file):
-    """One station of two hours a value: its months and years are made of days, its days of readings."""
+    """One station of hours, days, months and a year; what nobody may ask for any more is dropped within the feed."""
     easy = [
         {"medium": "waste_water", "period": period, "need": 1, "of": of, "clause": "test"}
         for period, of in (("hour", 1), ("day", 12), ("month", 40), ("year", 9000))
     ]
     points = [{"factor": "w01018", "kind": "rtd", "period_s": 0, "interval_s": 3600, "unit": "mg/L"}]
     limits = [{"factor": "w01018", "unit": "mg/L", "period": period} for period in ("hour", "day", "month", "year")]
-    return site(points, medium="waste_water", limits=limits, validity=easy, **{"lateness": "2h", **file})
+    return site(
+        points, medium="waste_water", limits=limits, validity=easy, **{"lateness": "2h", "max_age": "37d", **file}
+    )
 
 
 @settings(few, max_examples=2)
