@@ -30,6 +30,11 @@ def homes(period: str) -> list[str]:
     return [f"{period}!", *PARENTS.get(period, ())]
 
 
+def borders_of(period: str) -> str:
+    """Where on the shelf the borders lie from which alerts of the period's windows are folded."""
+    return f"alerts-{period}"
+
+
 def home_at(at: pl.Series, home: str, zone: str) -> pl.Series:
     """Where in `home` decisions of windows that start at `at` lie, see WindowStore.of_keys."""
     if home.endswith("!") or home in KEYED_BY_PART:

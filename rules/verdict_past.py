@@ -17,7 +17,7 @@ import polars as pl
 from contracts.civil_time import window_start
 from contracts.frames import INSTANT
 
-from .due import end_of, homes
+from .due import borders_of, end_of, homes
 from .episodes import Machine, Window
 from .evaluate import evaluate
 from .plan import Plan
@@ -40,10 +40,6 @@ def _us(at: datetime) -> int:
     return (at - datetime.fromtimestamp(0, UTC)) // _MICROSECOND
 
 
-def _target(period: str) -> str:
-    return f"alerts-{period}"
-
-
 @dataclass
 class Borders:
     """period -> instant (us) -> the machines, where not idle, of all windows that start before it.
@@ -62,13 +58,15 @@ class Borders:
                 continue
             held[border] = {b: machine for b, machine in machines.items() if plan.period_of[b] == period}
             horizon = _us(put_away_before(plan, period, to))
-            last = max(shelf.of(_target(period)), default=None)
+            last = max(shelf.of(borders_of(period)), default=None)
             for old in [at for at in sorted(held)[:-1] if at < horizon]:
                 machines_then = held.pop(old)
                 if last is None or old - last >= _PUT_AWAY_EVERY // _MICROSECOND:
-                    shelf.replace(_target(period), old, packed(machines_then))
+                    shelf.replace(borders_of(period), old, packed(machines_then))
                     last = old
-            shelf.drop(_target(period), _us(dropped_before(plan, period, to)), 0)
+            # the last one before what may still be asked for is where its fold begins
+            before = [at for at in shelf.of(borders_of(period)) if at <= _us(dropped_before(plan, period, to))]
+            shelf.drop(borders_of(period), max(before, default=0) - 1, 0)
 
 
 def _first_undecided(plan: Plan, period: str, to: datetime) -> datetime:
@@ -127,7 +125,7 @@ class Past:
 
     @cached_property
     def borders(self) -> list[int]:
-        return sorted({*self.held, *self.store.shelf.of(_target(self.period))})
+        return sorted({*self.held, *self.store.shelf.of(borders_of(self.period))})
 
     @property
     def last_segment(self) -> int:
@@ -157,14 +155,14 @@ class Past:
         if border in self.held:
             return self.held[border]
         if border not in self._machines:
-            (content,) = self.store.shelf.get(_target(self.period), border)
+            (content,) = self.store.shelf.get(borders_of(self.period), border)
             self._machines[border] = unpacked(content)
         return self._machines[border]
 
     def close(self) -> None:
         """Puts away again what was changed."""
         for border in sorted(self._changed):
-            self.store.shelf.replace(_target(self.period), border, packed(self._machines[border]))
+            self.store.shelf.replace(borders_of(self.period), border, packed(self._machines[border]))
 
     def restless(self, segment: int) -> set[int]:
         """The bindings that are not idle at the beginning of a segment, or were beyond a level in it at any tick."""

@@ -17,7 +17,7 @@ from contracts.ports import PutAway
 from . import due
 from .counted import uncounted
 from .derived import derive, revised_parts
-from .due import PARENTS, PERIODS, home_at, homes
+from .due import PARENTS, PERIODS, borders_of, home_at, homes
 from .marked import excused, no_effects, stirred
 from .plan import Plan
 from .put_away import Shelf
@@ -412,12 +412,24 @@ def dropped_before(plan: Plan, period: str, to: datetime) -> datetime:
     return put_away_before(plan, period, to) - plan.reach - looked_back
 
 
+def _dropped_before_us(plan: Plan, shelf: Shelf, target: str, period: str, to: datetime) -> int:
+    """dropped_before, but nothing of which alerts are still folded: their fold begins at a border before it."""
+    horizon = _us(dropped_before(plan, period, to))
+    for judged in plan.bindings["period"].unique():
+        if target in homes(judged):
+            border = min(shelf.of(borders_of(judged)), default=None)
+            if border is None or border > _us(dropped_before(plan, judged, to)):
+                return 0  # it still begins with the first window of all
+            horizon = min(horizon, border - LONGEST[period] // timedelta(microseconds=1))
+    return horizon
+
+
 def _forget(plan: Plan, state: WindowState, to: datetime) -> None:
     for period in PERIODS:
         # of a year the days are put away while it is open
         horizon = _us(put_away_before(plan, "day" if period in KEYED_BY_PART else period, to))
         for target in (period, f"{period}!"):
             if state.store.put_away(target, horizon):
-                state.store.drop(target, _us(dropped_before(plan, period, to)))
+                state.store.drop(target, _dropped_before_us(plan, state.store.shelf, target, period, to))
     state.store.compact()
     state.store.pack(_us(to))

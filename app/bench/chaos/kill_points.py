@@ -138,10 +138,13 @@ def _block(original: Callable[..., Any], when: When, arrive: Callable[[], None])
 
 
 def _committing(connect: Callable[..., Any], arrive: Callable[[], None]) -> Callable[..., Any]:
-    class Connection(sqlite3.Connection):
-        def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
-            if sql == "COMMIT":
-                arrive()
-            return super().execute(sql, *parameters)
+    def connected(*args: Any, factory: type[sqlite3.Connection] = sqlite3.Connection, **options: Any) -> Any:
+        class Connection(factory):  # type: ignore[misc, valid-type]
+            def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+                if sql == "COMMIT":
+                    arrive()
+                return super().execute(sql, *parameters)
 
-    return lambda *args, **options: connect(*args, **options, factory=Connection)
+        return connect(*args, factory=Connection, **options)
+
+    return connected
