@@ -26,7 +26,7 @@ from .commands import (
     verify,
 )
 from .commands import feed as feeds
-from .yaml_lines import SiteErrors
+from .site.yaml_lines import SiteErrors
 
 ABOUT = "GreenIsland: automatic environmental monitoring. Collects, judges, keeps the evidence, tells people."
 

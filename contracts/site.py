@@ -1,4 +1,4 @@
-"""A site and its registry, as validated. Read from files by `app.site_files`, which adds file and line to every error.
+"""A site and its registry, as validated. Read from files by `app.site.files`, which adds file and line to every error.
 
 Frozen: a running system sees one site; a changed one is activated by a `$site` record.
 """

@@ -1,4 +1,4 @@
-"""Rule files: what one may write in `rules/*.yaml`. Reading the file, with line numbers, is `app.site_files`' part."""
+"""Rule files: what one may write in `rules/*.yaml`. Reading the file, with line numbers, is `app.site.files`' part."""
 
 from functools import reduce
 from operator import or_

@@ -1,12 +1,12 @@
 """Rule tests' own feeds explained: what the tests of the explanation share."""
 
 from app.commands.rules_explain import as_text
+from app.explain.explanation import explain
+from app.explain.run import run_again, subject_of
+from app.explain.source import Explained
 from app.pipeline import Pipeline
-from app.rule_test_cases import own_ground, read_cases
-from app.rule_tests import feed_of
-from app.rules_explain import explain
-from app.rules_explain_run import run_again, subject_of
-from app.rules_explain_source import Explained
+from app.rule_tests.cases import own_ground, read_cases
+from app.rule_tests.run import feed_of
 from rules.ticks import collectors_of
 
 RULES = """

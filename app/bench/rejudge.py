@@ -19,11 +19,11 @@ from store.parquet import SUM, canonical
 from store.state_db import SpanRow, StateDb
 
 from ..pipeline import Pipeline, PipelineState
-from ..rejudge import rejudge
-from ..rejudge_outputs import ROW_GROUP_ROWS, finish, write_summary
-from ..rejudge_report import write_report
+from ..rejudge.outputs import ROW_GROUP_ROWS, finish, write_summary
+from ..rejudge.rejudge import rejudge
+from ..rejudge.report import write_report
 from ..replay import STEP_ROWS, cut
-from ..rules_diff import Side
+from ..rule_tests.diff import Side
 from .harness import Figure, Size, alternate, figure, rates, ratios
 from .workload import FACTORS, HOUR_RULE, START, messages_of, site_of
 

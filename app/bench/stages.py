@@ -22,10 +22,10 @@ from contracts.site import Site
 from ingest.mqtt import CollectorMetrics
 from rules.spec import Rule
 
-from .. import collector
-from ..engine import Engine
-from ..engine import run_engine as run
 from ..pipeline import Span
+from ..service import collector
+from ..service.engine import Engine
+from ..service.engine import run_engine as run
 from . import generator
 
 LOOK_EVERY_S = 0.02

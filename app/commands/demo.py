@@ -15,8 +15,8 @@ from contracts.catalogue import Language
 from contracts.catalogue.screen import WORDS
 from contracts.durations import parse_duration
 
-from ..rule_files import compile_rules, load_rules
-from ..site_files import load_site
+from ..site.files import load_site
+from ..site.rule_files import compile_rules, load_rules
 
 EXAMPLE_SITE = Path(__file__).resolve().parents[2] / "deploy" / "sites" / "zunyi"
 

@@ -11,8 +11,8 @@ from contracts.factors import units_of
 from contracts.facts import CHECKS, KINDS
 from rules.fact_history import withdrawn_at
 
-from ..mark_words import SHOWN_NAME
-from ..operator_record import (
+from ..operators.mark_words import SHOWN_NAME
+from ..operators.record import (
     civil,
     fact_named,
     facts_in,
@@ -29,7 +29,7 @@ from ..operator_record import (
     submit,
     words,
 )
-from ..site_files import load_site
+from ..site.files import load_site
 from .mark import AS_OF, BY, JSON, REASON, SITE, STATE, WAIT
 
 NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,12})?")

@@ -15,8 +15,8 @@ from contracts.durations import format_duration
 from store.feed import FeedError, read_feed, write_feed
 from store.journal import JournalFailure
 
-from ..feed_play import PlayError, parse_target, play, select
-from ..feed_record import NoJournal, record
+from ..feeds.play import PlayError, parse_target, play, select
+from ..feeds.record import NoJournal, record
 
 
 def record_command(

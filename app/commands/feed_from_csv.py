@@ -7,10 +7,11 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from app.csv_feed import Converted
-from app.csv_files import FeedFromCsv, read_feed_from_csv
-from app.yaml_lines import SiteErrors
 from store.feed import write_feed
+
+from ..feeds.csv_feed import Converted
+from ..feeds.csv_files import FeedFromCsv, read_feed_from_csv
+from ..site.yaml_lines import SiteErrors
 
 EXAMPLES_MAX = 5  # problems shown of each reason
 

@@ -13,8 +13,8 @@ from contracts.site import Site
 from rules.fact_history import IN_TIME, LATE, mark_history
 from rules.mark_tables import Marking, MarkType, compile_marking
 
-from ..mark_words import as_text, cap_words, will_do
-from ..operator_record import (
+from ..operators.mark_words import as_text, cap_words, will_do
+from ..operators.record import (
     fact_named,
     facts_in,
     instant,
@@ -29,7 +29,7 @@ from ..operator_record import (
     submit,
     words,
 )
-from ..site_files import load_site
+from ..site.files import load_site
 
 STATE = Annotated[Path, typer.Option(help="The state directory of `greenisland run`.")]
 SITE = Annotated[Path, typer.Option(help="The site's directory.")]

@@ -14,11 +14,11 @@ from rich.text import Text
 
 from store.archive import PartDamaged
 
-from ..rejudge import Doing, rejudge
-from ..rejudge_outputs import finish, write_summary
-from ..rejudge_range import NothingArchived
-from ..rejudge_report import write_report
-from ..rules_diff import side_of
+from ..rejudge.outputs import finish, write_summary
+from ..rejudge.range import NothingArchived
+from ..rejudge.rejudge import Doing, rejudge
+from ..rejudge.report import write_report
+from ..rule_tests.diff import side_of
 from .rules_text import wrapped
 
 

@@ -12,8 +12,8 @@ from rich.progress import Progress
 from store.feed import FeedError, read_feed
 
 from ..replay import STEP_ROWS, replay
-from ..rule_files import compile_rules, load_rules
-from ..site_files import load_site
+from ..site.files import load_site
+from ..site.rule_files import compile_rules, load_rules
 
 
 def replay_command(

@@ -6,8 +6,8 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from ..rule_files import compile_rules, load_rules
-from ..site_files import load_site
+from ..site.files import load_site
+from ..site.rule_files import compile_rules, load_rules
 
 
 def check_command(site: Annotated[Path, typer.Option(help="The site's directory.")]) -> None:

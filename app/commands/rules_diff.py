@@ -13,7 +13,8 @@ from rich.progress import Progress
 from contracts.civil_time import local
 from store.feed import FeedError, read_feed
 
-from ..rules_diff import (
+from ..explain.words import in_unit, number
+from ..rule_tests.diff import (
     ALERT_CONTENT,
     ALERT_KEY,
     VERDICT_CONTENT,
@@ -24,7 +25,6 @@ from ..rules_diff import (
     compare,
     side_of,
 )
-from ..rules_explain_words import in_unit, number
 from .rules_text import wrapped
 
 LISTED = 20  # of each, without --all

@@ -13,12 +13,12 @@ from rich.progress import Progress
 
 from store.feed import FeedError
 
-from ..evidence_link import Broken
-from ..feed_record import NoJournal
-from ..rules_explain import Explanation, explain
-from ..rules_explain_run import NotJudged
-from ..rules_explain_source import Explained, from_feed, from_state, rule_named, site_named
-from ..yaml_lines import suggestion
+from ..evidence.link import Broken
+from ..explain.explanation import Explanation, explain
+from ..explain.run import NotJudged
+from ..explain.source import Explained, from_feed, from_state, rule_named, site_named
+from ..feeds.record import NoJournal
+from ..site.yaml_lines import suggestion
 from .rules_text import steps_text, wrapped
 
 

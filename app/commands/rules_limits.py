@@ -12,7 +12,7 @@ from rich.cells import cell_len, chop_cells
 from rules.judgement import judged_by, judgements, may_say
 from rules.limit_library import OUTLETS_OF, LibraryLimit, find_limits, limit_library
 
-from ..yaml_lines import SiteError, SiteErrors
+from ..site.yaml_lines import SiteError, SiteErrors
 
 WIDTH = 80
 

@@ -12,9 +12,9 @@ import typer
 from contracts.durations import format_duration
 from rules.spec import RuleBase
 
-from ..rule_files import LIBRARY, TEST_SUFFIX, Placed, compile_rules, library_files, load_rules
-from ..rule_test_cases import rules_tested
-from ..site_files import load_site
+from ..rule_tests.cases import rules_tested
+from ..site.files import load_site
+from ..site.rule_files import LIBRARY, TEST_SUFFIX, Placed, compile_rules, library_files, load_rules
 from .rules_text import wrapped
 
 _TOLD_APART = {"id", "kind", "select", "levels", "clause"}

@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 import typer
 from rich.cells import cell_len
 
-from ..rule_files import TEST_SUFFIX, library_files
-from ..rule_test_cases import CaseFile, Ground, own_ground, read_cases
-from ..rule_test_explain import explained
-from ..rule_tests import Problem, Result, run_case
-from ..site_files import load_site
-from ..yaml_lines import SiteError, SiteErrors
+from ..rule_tests.cases import CaseFile, Ground, own_ground, read_cases
+from ..rule_tests.explain import explained
+from ..rule_tests.run import Problem, Result, run_case
+from ..site.files import load_site
+from ..site.rule_files import TEST_SUFFIX, library_files
+from ..site.yaml_lines import SiteError, SiteErrors
 from .rules_text import WIDTH, steps_text, wrapped
 
 __all__ = ["WIDTH", "rules_test_command"]

@@ -13,11 +13,11 @@ from contracts.ports import JournalFailure
 from store.sqlite_damage import StateDamaged
 from store.state_db import StateError
 
-from ..engine import RecoveryFailure
-from ..rule_files import compile_rules, load_rules
-from ..service import PARTS, run_parts
-from ..site_files import load_site
-from ..site_record import keep, site_content
+from ..service.engine import RecoveryFailure
+from ..service.processes import PARTS, run_parts
+from ..site.files import load_site
+from ..site.record import keep, site_content
+from ..site.rule_files import compile_rules, load_rules
 
 IN_WORDS = (JournalFailure, RecoveryFailure, StateDamaged, StateError)  # each says what is wrong and what to do
 

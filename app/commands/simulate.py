@@ -24,10 +24,11 @@ def simulate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Simulates a site's stations and writes their messages as a feed."""
-    from app.site_files import load_site
     from simulators.simulate import LiveSimulator, clock_rows, feed_frame, spans
     from store.feed import write_feed
     from store.parquet import write_parquet
+
+    from ..site.files import load_site
 
     try:
         from_at, length = _instant(from_), parse_duration(for_)

@@ -13,10 +13,10 @@ from contracts.civil_time import local
 from contracts.clock import SystemClock
 from contracts.reasons import LEVELS
 
-from ..influx_gaps import Gap
-from ..influx_part import filling_in_words
-from ..site_files import load_site
-from ..status import Collector, Decided, Status, attention, in_words, size_in_words, status_of
+from ..service.influx_gaps import Gap
+from ..service.influx_part import filling_in_words
+from ..service.status import Collector, Decided, Status, attention, in_words, size_in_words, status_of
+from ..site.files import load_site
 
 WIDTH, LABEL = 80, 16
 SHOWN_BEHIND = 100  # spans

@@ -11,9 +11,9 @@ from rich.progress import Progress
 
 from contracts.clock import SystemClock
 
-from ..evidence_anchor import Anchor, AnchorUnusable, anchor_of, read_anchor, write_anchor
-from ..evidence_link import instant
-from ..verify import Broken, NoSite, Report, verify
+from ..evidence.anchor import Anchor, AnchorUnusable, anchor_of, read_anchor, write_anchor
+from ..evidence.link import instant
+from ..evidence.verify import Broken, NoSite, Report, verify
 
 
 def verify_command(

@@ -17,7 +17,7 @@ from contracts.reasons import LEVELS, Alert, Transition, Verdict
 from contracts.site import Limit, Site
 
 from ..pipeline import Episodes, Span
-from ..texts import PH, Texts
+from ..texts.texts import PH, Texts
 
 # Which simulated incident an alert of a kind of rule tells of. A limit's alert is an exceedance only where the value
 # was judged against the period the limit is for; minute values above an hour's limit are an early warning.

@@ -14,7 +14,7 @@ from ingest.mqtt import SOURCE
 from simulators.simulate import LiveSimulator, Message, clock_rows
 from store.journal import MICROSECOND, Journal
 
-from ..collector import journal_directory
+from ..service.collector import journal_directory
 
 LENGTH = timedelta(hours=24)
 AT_ONCE = timedelta(hours=3)  # appended as one batch; the engine decides about one batch a step

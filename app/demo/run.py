@@ -25,8 +25,8 @@ from ingest.mqtt import CollectorMetrics
 from rules.spec import Rule
 from simulators.simulate import LiveSimulator
 
-from ..collector import run_collector
-from ..service import run_archive, run_parts
+from ..service.collector import run_collector
+from ..service.processes import run_archive, run_parts
 from .board import Board
 from .broker import HOST, EmbeddedBroker
 from .history import LENGTH, live_start, write_history

@@ -12,7 +12,7 @@ from app.bench.chaos.harness import chaos, drained
 from app.bench.chaos.kill_points import KILL_POINTS
 from app.bench.chaos.reconcile import reconcile
 from app.bench.harness import WIDTH
-from app.feed_record import record
+from app.feeds.record import record
 from contracts.ports import RawMessage
 from store.influx import query
 from store.journal import Journal

@@ -13,7 +13,7 @@ from app.bench.chaos.ledger import says
 from app.bench.chaos.made_site import STATIONS
 from app.bench.chaos.plan import deaths
 from app.bench.chaos.tempo import quick_places
-from app.service import PARTS
+from app.service.processes import PARTS
 
 
 @pytest.mark.parametrize("point", KILL_POINTS, ids=lambda point: point.name)

@@ -9,7 +9,7 @@ import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from app.collector import run_collector
+from app.service.collector import run_collector
 from contracts.clock import SystemClock
 from contracts.factors import standard_factors
 from contracts.site import Broker, Name, Site, SiteFile

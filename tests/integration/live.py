@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from app.rule_files import load_rules
-from app.site_files import load_site
+from app.site.files import load_site
+from app.site.rule_files import load_rules
 from contracts.clock import Clock
 from contracts.site import Site
 from rules.spec import Rule

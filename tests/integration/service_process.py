@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from app.collector import journal_directory
+from app.service.collector import journal_directory
 from contracts.site import Site
 from store.journal_reader import read_after
 from store.spans import SpanFiles

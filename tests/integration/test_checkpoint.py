@@ -4,10 +4,10 @@ from contextlib import closing
 
 import pytest
 
-from app.checkpoint import read_checkpoint
-from app.engine import Engine
-from app.export import export
-from app.recovery import DIFFERENCES
+from app.service.checkpoint import read_checkpoint
+from app.service.engine import Engine
+from app.service.export import export
+from app.service.recovery import DIFFERENCES
 from contracts.clock import ScaledClock
 from rules.spec import LimitRule
 from tests.builders import START, minutes, site
@@ -112,7 +112,7 @@ def test_a_damaged_checkpoint_and_one_of_other_rules_are_not_used(tmp_path, capl
 
 def test_what_is_decided_and_recovered_by_bytes_is_what_is_decided_at_once(tmp_path, uninterrupted, monkeypatch):
     """A message may be a megabyte: so few bytes at once that most reads end before a clock row."""
-    monkeypatch.setattr("app.engine.BATCH_BYTES", 2_000)
+    monkeypatch.setattr("app.service.engine.BATCH_BYTES", 2_000)
     state_dir = tmp_path / "by-bytes"
     journal(state_dir)
     with closing(engine(state_dir)) as one:

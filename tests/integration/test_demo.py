@@ -15,8 +15,8 @@ from app.demo.board import Tally
 from app.demo.history import LIVE_MINUTE, write_history
 from app.pipeline import Pipeline, PipelineState
 from app.replay import cut
-from app.rule_files import load_rules
-from app.site_files import load_site
+from app.site.files import load_site
+from app.site.rule_files import load_rules
 from contracts.topics import JOURNAL_CLOCK
 from rules.ticks import SiteClock
 from simulators.simulate import LiveSimulator, simulate

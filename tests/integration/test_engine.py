@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from app.collector import journal_directory
-from app.engine import Engine, RecoveryFailure
-from app.senders import send_due, webhook_senders
+from app.service.collector import journal_directory
+from app.service.engine import Engine, RecoveryFailure
+from app.service.senders import send_due, webhook_senders
 from contracts.clock import ScaledClock
 from contracts.ports import RawMessage
 from contracts.reasons import Reject

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.collector import journal_directory
+from app.service.collector import journal_directory
 from contracts.topics import STATION_JSON
 from store.journal_reader import read_after, verify_chain
 

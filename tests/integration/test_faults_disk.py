@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.journal_room import RESERVE_SHARE
+from app.service.journal_room import RESERVE_SHARE
 from store.journal_reader import verify_chain
 
 from .broker import Peer

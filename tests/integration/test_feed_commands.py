@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.collector import journal_directory
-from app.feed_play import PlayError, parse_target, play, select
+from app.feeds.play import PlayError, parse_target, play, select
+from app.service.collector import journal_directory
 from contracts.clock import SystemClock
 from contracts.frames import MESSAGES
 from contracts.ports import RawMessage

@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from app.collector import journal_directory
-from app.engine import run_engine
-from app.housekeeping import keep_house
-from app.senders import send_due
-from app.service import run_archive
+from app.service.collector import journal_directory
+from app.service.engine import run_engine
+from app.service.housekeeping import keep_house
+from app.service.processes import run_archive
+from app.service.senders import send_due
 from contracts.clock import ScaledClock
 from contracts.ports import Notification
 from contracts.reasons import Receipt

@@ -9,15 +9,22 @@ import pytest
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
-from app import housekeeping
-from app.checkpoint import SUFFIX
 from app.cli import app
-from app.collector import journal_directory
-from app.engine import from_us
-from app.feed_record import record
-from app.housekeeping import GAPS, INFLUX_BEHIND_MAX, MERGE_EVERY, Round, keep_house, run_housekeeping
-from app.influx_part import run_influx
-from app.site_files import SiteErrors
+from app.feeds.record import record
+from app.service import housekeeping
+from app.service.checkpoint import SUFFIX
+from app.service.collector import journal_directory
+from app.service.engine import from_us
+from app.service.housekeeping import (
+    GAPS,
+    INFLUX_BEHIND_MAX,
+    MERGE_EVERY,
+    Round,
+    keep_house,
+    run_housekeeping,
+)
+from app.service.influx_part import run_influx
+from app.site.files import SiteErrors
 from contracts.clock import ScaledClock
 from contracts.frames import empty
 from contracts.site import Influx

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from app.engine import Engine
-from app.housekeeping import keep_house
-from app.influx_gaps import read_gaps, record_gap
-from app.influx_part import InfluxPart, gap_of, run_influx
-from app.status import attention, status_of
+from app.service.engine import Engine
+from app.service.housekeeping import keep_house
+from app.service.influx_gaps import read_gaps, record_gap
+from app.service.influx_part import InfluxPart, gap_of, run_influx
+from app.service.status import attention, status_of
 from contracts.clock import ScaledClock
 from contracts.site import Influx, Webhook
 from rules.spec import LimitRule

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from app.checkpoint import names_put_away
-from app.engine import Engine
-from app.export import export
+from app.service.checkpoint import names_put_away
+from app.service.engine import Engine
+from app.service.export import export
 from contracts.clock import ScaledClock
 from rules.spec import LimitRule
 from store.archive import Archive, read_archive

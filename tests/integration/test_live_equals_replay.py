@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.collector import journal_directory
-from app.engine import Engine
-from app.export import export
 from app.replay import replay
-from app.service import run_parts
+from app.service.collector import journal_directory
+from app.service.engine import Engine
+from app.service.export import export
+from app.service.processes import run_parts
 from contracts.clock import ScaledClock
 from store.journal_reader import read_after, verify_chain
 

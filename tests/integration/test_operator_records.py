@@ -10,11 +10,11 @@ from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.collector import journal_directory
-from app.facts_read import read_facts
-from app.operator_spool import refused, waiting
+from app.operators.facts_read import read_facts
+from app.operators.spool import refused, waiting
 from app.replay import replay
-from app.service import run_parts
+from app.service.collector import journal_directory
+from app.service.processes import run_parts
 from contracts.clock import SystemClock
 from rules.fact_records import facts_of
 from rules.ticks import SiteClock, stamp

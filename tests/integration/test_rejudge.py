@@ -10,17 +10,17 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-import app.rejudge_archive
-from app.collector import journal_directory
-from app.engine import Engine
-from app.export import export
+import app.rejudge.archive
 from app.outputs import VERDICT_ORDER, Outputs
 from app.pipeline import Episodes
-from app.rejudge import rejudge
-from app.rejudge_outputs import finish, write_summary
-from app.rejudge_range import NothingArchived
-from app.rejudge_report import write_report
-from app.rules_diff import VERDICT_CONTENT, Side
+from app.rejudge.outputs import finish, write_summary
+from app.rejudge.range import NothingArchived
+from app.rejudge.rejudge import rejudge
+from app.rejudge.report import write_report
+from app.rule_tests.diff import VERDICT_CONTENT, Side
+from app.service.collector import journal_directory
+from app.service.engine import Engine
+from app.service.export import export
 from contracts.clock import ScaledClock
 from contracts.ports import RawMessage
 from rules.spec import LimitRule
@@ -62,8 +62,8 @@ def alerts_of(episodes):
 @pytest.fixture(autouse=True)
 def small_units(monkeypatch):
     """Every date a unit of its own, and several slices of each."""
-    monkeypatch.setattr(app.rejudge_archive, "UNIT_ROWS", 1)
-    monkeypatch.setattr(app.rejudge_archive, "SLICE_ROWS", 400)
+    monkeypatch.setattr(app.rejudge.archive, "UNIT_ROWS", 1)
+    monkeypatch.setattr(app.rejudge.archive, "SLICE_ROWS", 400)
 
 
 @pytest.fixture(scope="module")

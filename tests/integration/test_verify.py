@@ -14,14 +14,14 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.collector import journal_directory
-from app.engine import Engine
-from app.evidence_anchor import anchor_of, read_anchor, write_anchor
-from app.evidence_derive import Derivation, GroupDiffers
-from app.rule_files import load_rules
-from app.site_files import load_site
-from app.site_record import activation, keep, site_content
-from app.verify import Broken, NoSite, Report, verify
+from app.evidence.anchor import anchor_of, read_anchor, write_anchor
+from app.evidence.derive import Derivation, GroupDiffers
+from app.evidence.verify import Broken, NoSite, Report, verify
+from app.service.collector import journal_directory
+from app.service.engine import Engine
+from app.site.files import load_site
+from app.site.record import activation, keep, site_content
+from app.site.rule_files import load_rules
 from contracts.clock import ScaledClock
 from contracts.reasons import Receipt
 from store.archive import Archive
@@ -182,7 +182,7 @@ def test_spans_taken_together_and_one_by_one_give_the_same_result(made, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(Derivation, "_one", never)
         together = verify(made)
-        patch.setattr("app.verify.GROUP_SPANS", 3)
+        patch.setattr("app.evidence.verify.GROUP_SPANS", 3)
         assert verify(made).counts == together.counts
     monkeypatch.setattr(Derivation, "_together", always)
     assert verify(made).counts == together.counts
@@ -241,7 +241,7 @@ def test_a_change_of_limits_is_followed_where_the_journal_names_the_new_site(mad
 
 def test_kept_tables_decide_also_where_this_program_has_others(state_dir, monkeypatch):
     """As if a release had changed its completeness rule since: the kept one decides, and it is said."""
-    monkeypatch.setattr("app.evidence_site.tables", lambda: {"library/validity.csv": "medium,period,need,of,clause\n"})
+    monkeypatch.setattr("app.evidence.site.tables", lambda: {"library/validity.csv": "medium,period,need,of,clause\n"})
     report = verify(state_dir)
     assert report.derived
     assert [note.split(" kept")[0] for note in report.notes] == ["validity.csv"]

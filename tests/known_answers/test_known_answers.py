@@ -5,10 +5,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from app.csv_files import read_feed_from_csv
+from app.feeds.csv_files import read_feed_from_csv
 from app.replay import replay
-from app.rule_files import load_rules
-from app.site_files import load_site
+from app.site.files import load_site
+from app.site.rule_files import load_rules
 
 HERE = Path(__file__).resolve().parent
 

@@ -8,8 +8,8 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.checkpoint import read_checkpoint, write_checkpoint
 from app.pipeline import Pipeline, PipelineState
+from app.service.checkpoint import read_checkpoint, write_checkpoint
 from rules.spec import FlatLineRule, LimitRule, MissingRule
 from rules.ticks import SiteClock, clock_payload
 from store.put_away import Folder

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.checkpoint import read_checkpoint, write_checkpoint
 from app.pipeline import Pipeline, PipelineState
+from app.service.checkpoint import read_checkpoint, write_checkpoint
 from contracts.facts import fact_name
 from contracts.frames import MESSAGES
 from contracts.points import point_table

@@ -20,10 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from app.checkpoint import read_checkpoint, write_checkpoint
 from app.outputs import AGGREGATE_ORDER, VERDICT_ORDER, Outputs
 from app.pipeline import Pipeline, PipelineState, Span
 from app.replay import replay
+from app.service.checkpoint import read_checkpoint, write_checkpoint
 from contracts.frames import AGGREGATES, MESSAGES, VERDICTS
 from rules.spec import FlatLineRule, LimitRule, MissingRule, RejectsRule, TreatmentOffRule
 from rules.ticks import SiteClock, clock_payload, collectors_of

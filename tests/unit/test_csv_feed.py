@@ -9,11 +9,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from app import csv_mapping
 from app.commands.feed_from_csv import feed_from_csv
-from app.csv_feed import Problem
-from app.csv_files import read_feed_from_csv
-from app.yaml_lines import SiteErrors
+from app.feeds import csv_mapping
+from app.feeds.csv_feed import Problem
+from app.feeds.csv_files import read_feed_from_csv
+from app.site.yaml_lines import SiteErrors
 from contracts.frames import BATCH, MESSAGES
 from ingest.codecs.json_v1 import JsonCodec
 from store.feed import read_feed

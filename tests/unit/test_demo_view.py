@@ -15,8 +15,8 @@ from app.demo.history import live_start
 from app.demo.summary import print_summary, summary_of
 from app.demo.view import Live, alert_text, plain_line, screen
 from app.pipeline import Pipeline, PipelineState
-from app.rule_files import load_rules
-from app.site_files import load_site
+from app.site.files import load_site
+from app.site.rule_files import load_rules
 from contracts.catalogue.screen import MARK, MEDIUM, WORDS
 from rules.ticks import SiteClock
 from simulators.simulate import simulate

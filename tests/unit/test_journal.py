@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.evidence_journal import check_journals
-from app.evidence_link import Broken
+from app.evidence.journal import check_journals
+from app.evidence.link import Broken
 from contracts.frames import MESSAGES, check
 from contracts.ports import JournalFailure, RawMessage
 from store.journal import Journal, epoch_us, segment_paths

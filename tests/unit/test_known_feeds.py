@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from app.csv_files import FeedFromCsv, read_feed_from_csv
-from app.site_files import load_site
+from app.feeds.csv_files import FeedFromCsv, read_feed_from_csv
+from app.site.files import load_site
 
 KNOWN = Path(__file__).resolve().parents[1] / "known_answers"
 

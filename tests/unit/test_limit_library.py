@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.limit_rows import LimitRow, assigned, library_of
+from app.site.limit_rows import LimitRow, assigned, library_of
 from contracts.factors import CONVERTED_PREFIX, standard_factors, units_of
 from contracts.site import Limit
 from rules.limit_library import OUTLETS_OF, find_limits, limit_library, parse_library
@@ -277,7 +277,7 @@ def test_the_command_prints_json_with_what_a_value_is_called():
 
 
 def test_the_command_says_what_it_does_not_know():
-    from app.yaml_lines import SiteErrors
+    from app.site.yaml_lines import SiteErrors
 
     answer = CliRunner().invoke(app, ["rules", "limits", "L9999"])
     assert isinstance(answer.exception, SiteErrors)
@@ -286,8 +286,8 @@ def test_the_command_says_what_it_does_not_know():
 
 
 def test_a_rule_test_may_name_a_library_row(tmp_path):
-    from app.rule_test_cases import own_ground, read_cases
-    from app.rule_tests import run_case
+    from app.rule_tests.cases import own_ground, read_cases
+    from app.rule_tests.run import run_case
 
     (tmp_path / "so2.yaml").write_text(
         "version: 1\nrules:\n  - {id: so2, kind: limit, select: {factor: [zs_a21026]}, period: hour}\n",

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.collector import journal_directory
-from app.operator_spool import drain, waiting
+from app.operators.spool import drain, waiting
+from app.service.collector import journal_directory
 from contracts.clock import ScaledClock
 from contracts.ports import RawMessage
 from rules.ticks import clock_payload

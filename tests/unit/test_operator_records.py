@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from app.collector import journal_directory
-from app.facts_read import read_facts
-from app.operator_spool import AT_ONCE, RECORD_BYTES_MAX, drain, in_journal, put, refused, waiting
-from app.status import attention, status_of
+from app.operators.facts_read import read_facts
+from app.operators.spool import AT_ONCE, RECORD_BYTES_MAX, drain, in_journal, put, refused, waiting
+from app.service.collector import journal_directory
+from app.service.status import attention, status_of
 from contracts.clock import ScaledClock
 from contracts.facts import KINDS, Manual, Mark, Qc, Review, Stop, Withdrawal, fact_name, from_body, to_body
 from contracts.frames import MESSAGES

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from app.texts import Texts
+from app.texts.texts import Texts
 from contracts.factors import mass_rate_unit
 from contracts.frames import VERDICTS
 from contracts.points import partition_of

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.yaml_lines import SiteErrors
+from app.site.yaml_lines import SiteErrors
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 CASES = sorted(folder.name for folder in (GOLDEN / "rule_errors").iterdir())

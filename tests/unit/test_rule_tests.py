@@ -24,10 +24,19 @@ from app.commands.rules_test import (
     without_test_file,
 )
 from app.pipeline import Pipeline
-from app.rule_test_cases import own_ground, read_cases
-from app.rule_test_spec import AlertRow, Expect, LimitRow, PairRow, PointRow, RuleTest, SeriesRow, VerdictRow
-from app.rule_tests import feed_of, run_case
-from app.yaml_lines import SiteErrors
+from app.rule_tests.cases import own_ground, read_cases
+from app.rule_tests.run import feed_of, run_case
+from app.rule_tests.spec import (
+    AlertRow,
+    Expect,
+    LimitRow,
+    PairRow,
+    PointRow,
+    RuleTest,
+    SeriesRow,
+    VerdictRow,
+)
+from app.site.yaml_lines import SiteErrors
 from contracts.factors import standard_factors
 from contracts.frames import MESSAGES
 

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.commands.rules_test import WIDTH
-from app.yaml_lines import SiteErrors
+from app.site.yaml_lines import SiteErrors
 from contracts.frames import MESSAGES
 from store.feed import write_feed
 

@@ -13,20 +13,20 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from app.cli import app
-from app.collector import journal_directory
 from app.commands.rules_explain import as_data, as_text
 from app.commands.rules_test import WIDTH, library_test_files, read_all
-from app.engine import Engine
-from app.evidence_site import from_directory
+from app.evidence.site import from_directory
+from app.explain.derived import BY_KIND, DerivedWindow, InputWindow, told
+from app.explain.explanation import explain
+from app.explain.run import NotJudged, run_again, subject_of
+from app.explain.source import Explained
+from app.explain.words import WHY
 from app.pipeline import Pipeline
-from app.rule_test_cases import own_ground, read_cases
-from app.rule_tests import feed_of
-from app.rules_explain import explain
-from app.rules_explain_derived import BY_KIND, DerivedWindow, InputWindow, told
-from app.rules_explain_run import NotJudged, run_again, subject_of
-from app.rules_explain_source import Explained
-from app.rules_explain_words import WHY
-from app.site_record import activation, keep, site_content
+from app.rule_tests.cases import own_ground, read_cases
+from app.rule_tests.run import feed_of
+from app.service.collector import journal_directory
+from app.service.engine import Engine
+from app.site.record import activation, keep, site_content
 from contracts.clock import ScaledClock
 from contracts.frames import MESSAGES
 from contracts.ports import RawMessage

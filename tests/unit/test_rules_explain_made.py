@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from app.rules_explain_run import NotJudged
+from app.explain.run import NotJudged
 from tests.explaining import TEST, explained_in, lines_of
 
 RULES_MADE = """

@@ -12,7 +12,7 @@ import typer
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
-from app.site_files import load_site
+from app.site.files import load_site
 from contracts.factors import standard_factors
 from ingest.decode import Decoder, batch_of
 from simulators.noise import autoregressive

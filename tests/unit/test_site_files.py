@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from app.site_files import TABLES, load_site
-from app.yaml_lines import SiteErrors, read_yaml_with_lines, validate
+from app.site.files import TABLES, load_site
+from app.site.yaml_lines import SiteErrors, read_yaml_with_lines, validate
 from contracts import site as contract
 
 ROOT = Path(__file__).resolve().parents[2]

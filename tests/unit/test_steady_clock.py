@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from app.steady_clock import STEP_MAX, SteadyClock
+from app.service.steady_clock import STEP_MAX, SteadyClock
 from contracts.clock import SystemClock
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

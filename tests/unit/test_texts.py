@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from app.texts import Texts
+from app.texts.texts import Texts
 from contracts import catalogue
 from contracts.catalogue import screen
 from contracts.site import Enterprise, Limit

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.site_files import load_site
+from app.site.files import load_site
 from contracts.points import point_table
 from rules.limit_library import limit_library
 from rules.mass import sources

@@ -29,9 +29,9 @@ from store.influx import CURSOR as WRITTEN
 from store.journal import epoch_us
 from store.state_db import SpanRow, StateDb
 
-from ...feed_record import NoJournal, record
-from ...rule_files import load_rules
-from ...site_files import load_site
+from ...feeds.record import NoJournal, record
+from ...site.files import load_site
+from ...site.rule_files import load_rules
 from ..influxd import Influxd
 from ..mosquitto import Mosquitto, wait_until
 from .kill_points import KILL_POINTS, ROLES

@@ -43,6 +43,8 @@ class KillPoint:
     within: int  # the arrival to die at is drawn from 1 to this
 
 
+ENGINE, CHECKPOINT = "app.service.engine", "app.service.checkpoint"
+
 KILL_POINTS = tuple(
     KillPoint(*row)
     for row in (
@@ -51,14 +53,14 @@ KILL_POINTS = tuple(
         ("journal committed, nothing acknowledged", "collector", "store.journal", "Journal.append", When.AFTER, 30),
         ("acknowledgements made, not sent", "collector", "paho.mqtt.client", "Client._packet_queue", When.AFTER, 30),
         ("segment closed, the next one not made", "collector", "store.journal", "_make_segment", When.BEFORE, 1),
-        ("a span decided, nothing written", "engine", "app.engine", "write_span", When.BEFORE, 12),
+        ("a span decided, nothing written", "engine", ENGINE, "write_span", When.BEFORE, 12),
         ("span written, without its name yet", "engine", "store.spans", "replacing", When.BEFORE, 12),
-        ("span file there, transaction not begun", "engine", "app.engine", "StateDb.commit_span", When.BEFORE, 12),
+        ("span file there, transaction not begun", "engine", ENGINE, "StateDb.commit_span", When.BEFORE, 12),
         ("span in state.db, not committed", "engine", "sqlite3", "connect", When.COMMIT, 12),
-        ("span committed", "engine", "app.engine", "StateDb.commit_span", When.AFTER, 12),
-        ("checkpoint due, not written", "engine", "app.checkpoint", "write_span", When.BEFORE, 2),
-        ("checkpoint there, older ones not removed", "engine", "app.checkpoint", "unlink_durably", When.BEFORE, 2),
-        ("windows recovered, not gone on", "engine", "app.engine", "Engine.recover", When.AFTER, 1),
+        ("span committed", "engine", ENGINE, "StateDb.commit_span", When.AFTER, 12),
+        ("checkpoint due, not written", "engine", CHECKPOINT, "write_span", When.BEFORE, 2),
+        ("checkpoint there, older ones not removed", "engine", CHECKPOINT, "unlink_durably", When.BEFORE, 2),
+        ("windows recovered, not gone on", "engine", ENGINE, "Engine.recover", When.AFTER, 1),
         ("some parts of a compaction written", "keeper", "store.archive", "write_parquet", When.AFTER, 8),
         ("compacted, cursor not moved", "keeper", "store.state_db", "StateDb.set_cursor", When.BEFORE, 5),
         ("compacted, cursor moved", "keeper", "store.state_db", "StateDb.set_cursor", When.AFTER, 5),

@@ -23,16 +23,16 @@ from store.archive import AGGREGATE_KEY, TABLES, VERDICT_KEY, latest_revisions, 
 from store.journal import EPOCH, epoch_us
 from store.state_db import SpanRow, StateDb
 
-from ...evidence_derive import Teller
-from ...evidence_state import Committed, StateEvidence
-from ...feed_record import record
-from ...influx_gaps import GAPS
-from ...influx_part import DEAD_LETTERS
+from ...evidence.derive import Teller
+from ...evidence.state import Committed, StateEvidence
+from ...evidence.verify import Broken, NoSite, verify
+from ...feeds.record import record
 from ...outputs import Outputs
 from ...pipeline import Pipeline, PipelineState, Span
-from ...recovery import DIFFERENCES
 from ...replay import STEP_ROWS, cut
-from ...verify import Broken, NoSite, verify
+from ...service.influx_gaps import GAPS
+from ...service.influx_part import DEAD_LETTERS
+from ...service.recovery import DIFFERENCES
 from . import reconcile_influx
 from .ledger import Said
 from .made_site import FACTORS

@@ -17,10 +17,10 @@ SPEED = 120.0
 # module, function or "", name, value: a module's constant, or the default of a function's keyword
 QUICK: tuple[tuple[str, str, str, Any], ...] = (
     ("store.journal", "Journal.__init__", "segment_max_bytes", 40_000),
-    ("app.engine", "", "CHECKPOINT_EVERY", timedelta(minutes=3)),
-    ("app.housekeeping", "run_housekeeping", "every_s", 0.4),
-    ("app.housekeeping", "", "MERGE_EVERY", timedelta(minutes=10)),
-    ("app.service", "", "ARCHIVE_EVERY_S", 0.3),
+    ("app.service.engine", "", "CHECKPOINT_EVERY", timedelta(minutes=3)),
+    ("app.service.housekeeping", "run_housekeeping", "every_s", 0.4),
+    ("app.service.housekeeping", "", "MERGE_EVERY", timedelta(minutes=10)),
+    ("app.service.processes", "", "ARCHIVE_EVERY_S", 0.3),
 )
 
 

@@ -1,0 +1,157 @@
+"""From where an explanation takes its messages: a feed as a whole, or the stretch of a state's journals it needs.
+
+Promises: rows are those that were received, in the engine's order. Of journals only the needed stretch is read; notes
+say what that leaves open, and whether the site named is the one that decided.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import polars as pl
+
+from contracts import topics
+from contracts.civil_time import local
+from contracts.frames import MESSAGES, empty
+from contracts.records import decode
+from rules.spec import Rule
+from rules.ticks import collectors_of
+from store.feed import read_feed
+from store.journal import EPOCH, MICROSECOND, epoch_us
+from store.journal_reader import last_payload
+from store.raw_files import raw_directory, read_removed
+
+from ..evidence.link import Broken
+from ..evidence.site import KeptSite, from_directory, from_kept
+from ..evidence.state import FILE
+from ..feeds.record import record
+from ..pipeline import Pipeline
+from ..replay import to_last_clock
+from ..service.collector import journal_directory
+from ..site.record import site_content
+from .run import Run, Subject, run_again, span_of, subject_of
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The run, and what there is to say about it."""
+
+    run: Run
+    source: str
+    notes: list[str] = field(default_factory=list)
+
+
+def site_named(path: Path) -> KeptSite:
+    """A site's directory, or the file of a site that a state kept (`STATE/sites/HASH.json`)."""
+    if path.suffix == ".json":
+        return from_kept(path.absolute().parent.parent, path.stem)
+    return from_directory(path)
+
+
+def rule_named(rules: Sequence[Rule], name: str) -> Rule | None:
+    return next((rule for rule in rules if rule.id == name), None)
+
+
+def from_feed(
+    kept: KeptSite, rule: Rule, point: str, feed: Path, progress: Callable[[int], None] = lambda _: None
+) -> Explained:
+    """Judges the whole feed, as `replay` does. Raises FeedError, NotJudged."""
+    pipeline = kept.pipeline()
+    subject = subject_of(pipeline.plan, rule.id, point)
+    messages = read_feed(feed)
+    ordered = messages.unique().sort("received_at", "source", "topic", "payload")
+    run = run_again(pipeline, rule, subject, ordered, collectors_of(ordered), close=True, progress=progress)
+    return Explained(run, f"feed {feed}", list(kept.notes))
+
+
+def from_state(
+    kept: KeptSite,
+    site: Path,
+    rule: Rule,
+    point: str,
+    state_dir: Path,
+    at: datetime,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Explained:
+    """Judges what the journals hold from a day before the window (or an alert then open) until it is revised no more.
+
+    Raises NoJournal, NotJudged, Broken.
+    """
+    pipeline = kept.pipeline()
+    subject = subject_of(pipeline.plan, rule.id, point)
+    from_at, to_at = span_of(pipeline.plan, subject, at)
+    if (opened_at := _open_since(state_dir, subject, from_at, at)) is not None:
+        from_at = opened_at - timedelta(seconds=_pending_s(pipeline, subject)) - timedelta(hours=2)
+    parts = record(state_dir, from_at, to_at)
+    messages = pl.concat([empty(MESSAGES), *parts.values()]).sort("received_at", "source", "topic", "payload")
+    ordered = to_last_clock(messages, kept.site.file.collectors)
+    run = run_again(pipeline, rule, subject, ordered, kept.site.file.collectors, close=False, progress=progress)
+    notes = [*kept.notes, *_about_site(kept, site, state_dir)]
+    for collector in parts:
+        removed = read_removed(raw_directory(journal_directory(state_dir, collector)))
+        if removed and removed[-1].end.received_us >= epoch_us(from_at):
+            until = EPOCH + removed[-1].end.received_us * MICROSECOND
+            said = f"raw messages of {collector} up to {_said(until, run)} were removed after their time"
+            notes.append(f"{said}: what rests on them cannot be judged again")
+    return Explained(run, f"state {state_dir}", notes)
+
+
+def _said(at: datetime, run: Run) -> str:
+    return local(at, run.plan.zone).isoformat(timespec="seconds")
+
+
+def _pending_s(pipeline: Pipeline, subject: Subject) -> int:
+    mine = pipeline.plan.bindings.filter((pl.col("rule") == subject.rule) & pl.col("point").is_in(list(subject.points)))
+    longest = mine["pending_s"].max()
+    return int(str(longest or 0))
+
+
+def _open_since(state_dir: Path, subject: Subject, from_at: datetime, at: datetime) -> datetime | None:
+    """When an alert of the subject opened that was open where reading would begin; None: there was none."""
+    if not (state_dir / FILE).exists():
+        return None
+    find = "SELECT body FROM episodes WHERE rule = ? AND station = ? AND factor = ?"
+    about = (subject.rule, subject.station, subject.factor)
+    try:
+        uri = f"file:{quote(str(state_dir / FILE))}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            episodes = [json.loads(body) for (body,) in connection.execute(find, about)]
+    except (sqlite3.Error, ValueError) as error:
+        raise Broken("state", FILE, f"cannot be read: {error}") from error
+    opened = []
+    for one in episodes:
+        since, until = (
+            datetime.fromisoformat(str(one[key])) if one[key] else None for key in ("opened_at", "resolved_at")
+        )
+        if since is not None and since <= at and (until is None or until > from_at):
+            opened.append(since)
+    first = min(opened, default=None)
+    return first if first is not None and first < from_at + timedelta(hours=2) else None
+
+
+def _about_site(kept: KeptSite, site: Path, state_dir: Path) -> list[str]:
+    """Whether the site named is the one that the journals name last."""
+    named = set()
+    for collector in kept.site.file.collectors:
+        payload = last_payload(journal_directory(state_dir, collector), topics.JOURNAL_SITE)
+        if payload is not None:
+            named.add(str(decode(payload).body["sha256"]))
+    if not named:
+        return ["the journals name no site: by which limits and rules it was decided then is not on record"]
+    used = kept.name
+    if site.suffix != ".json":
+        content = json.dumps(site_content(site, kept.site.file.library), ensure_ascii=False, sort_keys=True, indent=1)
+        used = hashlib.sha256(content.encode()).hexdigest()
+    if used in named:
+        return []
+    other = min(named)
+    return [
+        f"decided with {site}, whose content ({used[:12]}) is not that of the site the journals name ({other[:12]});"
+        f" to explain by that one: --site {state_dir / 'sites' / other}.json"
+    ]
