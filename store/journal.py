@@ -12,6 +12,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -44,6 +45,20 @@ def segment_paths(directory: Path) -> list[Path]:
 
 def segment_number(path: Path) -> int:
     return int(path.stem.removeprefix("journal-"))
+
+
+@dataclass(frozen=True)
+class Stamps(Sequence[datetime]):
+    """received_at of the messages of a commit, a microsecond apart; made when asked for: the collector never asks."""
+
+    first_us: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, n: int) -> datetime:
+        return EPOCH + timedelta(microseconds=range(self.first_us, self.first_us + self.count)[n])
 
 
 class Journal:
@@ -105,8 +120,7 @@ class Journal:
                 for received_us, message in enumerate(messages, first_us)
             ]
             self._append(rows, wall_us)
-        first_at = EPOCH + timedelta(microseconds=first_us)
-        return [first_at + timedelta(microseconds=i) for i in range(len(rows))]
+        return Stamps(first_us, len(rows))
 
     def append_history(self, messages: Sequence[tuple[datetime, RawMessage]]) -> None:
         """Makes messages durable under the received_at they bring, which is their wall time too; one transaction.

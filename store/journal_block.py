@@ -40,14 +40,11 @@ class BlockDamaged(ValueError):
 def pack(rows: Iterable[Row]) -> bytes:
     """Per message its two instants, the lengths of its texts, and the texts."""
     parts: list[bytes] = []
+    add, head = parts.extend, _HEAD.pack  # looked up once: these two calls are most of a commit's work in Python
     for received_at, wall_at, source, topic, payload in rows:
         source_bytes, topic_bytes = source.encode(), topic.encode()
-        parts += (
-            _HEAD.pack(received_at, wall_at, len(source_bytes), len(topic_bytes), len(payload)),
-            source_bytes,
-            topic_bytes,
-            payload,
-        )
+        lengths = len(source_bytes), len(topic_bytes), len(payload)
+        add((head(received_at, wall_at, *lengths), source_bytes, topic_bytes, payload))
     return b"".join(parts)
 
 
