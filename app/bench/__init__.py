@@ -1,6 +1,6 @@
 """What `greenisland bench` measures: one file a case, named here. docs/guide/bench.md says how to add one."""
 
-from . import decode, ingest, journal, rejudge, replay, rules
+from . import decode, ingest, journal, recovery, rejudge, replay, rules
 from .harness import Case
 
 CASES: dict[str, Case] = {
@@ -10,4 +10,5 @@ CASES: dict[str, Case] = {
     "replay": replay.measure,
     "rejudge": rejudge.measure,
     "ingest": ingest.measure,
+    "recovery": recovery.measure,
 }
