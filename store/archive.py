@@ -60,9 +60,6 @@ class Part:
     last: int
     path: Path
 
-    def covers(self, other: "Part") -> bool:
-        return self != other and self.first <= other.first and other.last <= self.last
-
 
 class PartDamaged(Exception):
     """A part of the archive cannot be read: names the file and what can be done."""
@@ -290,7 +287,13 @@ def _parts(day: Path) -> list[Part]:
 
 def _covered(parts: Sequence[Part]) -> list[Part]:
     """Parts whose spans lie inside another part: it was merged from them."""
-    return [part for part in parts if any(other.covers(part) for other in parts)]
+    covered, reach = [], -1
+    for part in sorted(parts, key=lambda one: (one.first, -one.last)):  # whoever covers a part stands before it
+        if part.last <= reach:
+            covered.append(part)
+        else:
+            reach = part.last
+    return covered
 
 
 def _uncovered(parts: Sequence[Part]) -> list[Part]:
