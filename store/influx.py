@@ -12,20 +12,27 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
-from influxdb_client import InfluxDBClient
-from influxdb_client.rest import ApiException
+import polars.selectors as cs
 from urllib3.exceptions import HTTPError
 
 from contracts.ports import SpanSource
+from contracts.series import BUCKETS, Bucket
 from contracts.site import Influx
 
 from .dead_letters import DeadLetters
-from .influx_lines import span_lines
+from .influx_layout import Registry, span_rows
+from .influx_lines import lines_by_bucket
 from .spans import Cursors
+
+if TYPE_CHECKING:
+    from influxdb_client import InfluxDBClient
+    from influxdb_client.rest import ApiException
 
 CURSOR = "influx"
 FRAMES = ("readings", "aggregates", "verdicts")  # the parts of a span it needs
@@ -34,6 +41,8 @@ _TIMEOUT_MS = 30_000
 _GZIP_LEVEL = 1  # lines shrink tenfold at the lowest level already
 _BACKOFF_S_MAX = 60.0
 _SAMPLE_LINES = 32
+
+SHARD_DAYS: Mapping[Bucket, int] = {"raw": 1, "minute": 7, "hour": 90, "day": 3650, "events": 90}  # files of a server
 
 # the server blames the lines; anything else that is not 2xx (absent, busy, no such database, bad token) may pass
 _BLAMES_LINES = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -52,6 +61,16 @@ class QueryRefused(Exception):
     """The server does not answer the query; its words."""
 
 
+def database_of(influx: Influx, bucket: Bucket) -> str:
+    """A database on 1.x, a bucket on 2.x (its virtual mapping makes it a database of that name)."""
+    return f"{influx.database}_{bucket}"
+
+
+def kept(influx: Influx, bucket: Bucket) -> timedelta | None:
+    """How long its points are kept; None: for good."""
+    return {"raw": influx.raw_kept, "minute": influx.minute_kept}.get(bucket)
+
+
 @dataclass
 class Counts:
     spans: int = 0
@@ -59,7 +78,7 @@ class Counts:
     lines: int = 0  # taken by the server
     lines_dead: int = 0  # refused, in the dead-letter file
     lines_dead_left_out: int = 0  # of them those the file had no room for
-    lines_expired: int = 0  # older than the database keeps
+    lines_expired: int = 0  # older than their bucket keeps
 
 
 @dataclass(frozen=True)
@@ -75,8 +94,10 @@ class _Outcome:
     expired: int = 0
 
 
-def open_client(influx: Influx, token: str | None) -> InfluxDBClient:
+def open_client(influx: Influx, token: str | None) -> "InfluxDBClient":
     """The transport: connections, TLS and the token. Its batching writer loses data silently and is not used."""
+    from influxdb_client import InfluxDBClient  # a third of a command's start, and most commands need none
+
     return InfluxDBClient(influx.url, token=token, timeout=_TIMEOUT_MS)
 
 
@@ -90,10 +111,12 @@ class InfluxWriter:
         spans: SpanSource,
         cursors: Cursors,
         dead_letter_file: Path,
+        registry: Registry | None = None,
         *,
         jitter: random.Random | None = None,
     ):
         self._influx, self._spans, self._cursors = influx, spans, cursors
+        self._registry = registry or Registry()
         self._dead_letters = DeadLetters(dead_letter_file)
         self._client = open_client(influx, token)
         self._jitter = jitter or random.Random()
@@ -129,25 +152,31 @@ class InfluxWriter:
         self.write({"span": seq}, named)
 
     def write(self, about: Mapping[str, object], named: Mapping[str, pl.DataFrame]) -> None:
-        """Writes the rows of some of FRAMES; `about` is said of every line that is refused. Raises Retry, OSError.
+        """Writes some of FRAMES; `about` is said of every line that is refused. Raises Retry, OSError."""
+        self.write_rows(about, span_rows(named, self._registry))
+
+    def write_rows(self, about: Mapping[str, object], rows: Mapping[str, pl.DataFrame]) -> None:
+        """Writes rows by measurement (contracts.series). Raises Retry, OSError.
 
         Refused lines are put aside at the end: what is begun again after a Retry puts none aside twice.
         """
-        dead: list[_Refused] = []
+        dead: list[dict[str, object]] = []
         written = expired = 0
-        for batch in span_lines(named).to_frame().iter_slices(self._influx.batch_lines):
-            outcome = self._write(batch.to_series(), is_whole_batch=True)
-            dead += outcome.dead
-            expired += outcome.expired
-            written += batch.height - len(outcome.dead) - outcome.expired
-        self.counts.lines_dead_left_out += self._dead_letters.add([{**about, **vars(item)} for item in dead])
+        for measurement, frame in rows.items():
+            for bucket, lines in lines_by_bucket(measurement, frame).items():
+                for batch in lines.to_frame().iter_slices(self._influx.batch_lines):
+                    outcome = self._write(batch.to_series(), bucket, is_whole_batch=True)
+                    dead += [{**about, "bucket": bucket, **vars(item)} for item in outcome.dead]
+                    expired += outcome.expired
+                    written += batch.height - len(outcome.dead) - outcome.expired
+        self.counts.lines_dead_left_out += self._dead_letters.add(dead)
         self.counts.lines_dead += len(dead)
         self.counts.lines_expired += expired
         self.counts.lines += written
 
-    def _write(self, lines: pl.Series, *, is_whole_batch: bool = False) -> _Outcome:
+    def _write(self, lines: pl.Series, bucket: Bucket, *, is_whole_batch: bool = False) -> _Outcome:
         """Writes what the server takes, by halves where it refuses: its 4xx does not say which lines landed."""
-        refused = self._post(lines)
+        refused = self._post(lines, bucket)
         if refused is None:
             return _Outcome([])
         dropped = _DROPPED.search(refused.message)
@@ -156,37 +185,39 @@ class InfluxWriter:
         if len(lines) == 1:
             return _Outcome([refused])
         if is_whole_batch and len(lines) >= _SAMPLE_LINES:
-            self._refuse_to_drop_everything(lines)
+            self._refuse_to_drop_everything(lines, bucket)
         half = len(lines) // 2
-        left, right = self._write(lines[:half]), self._write(lines[half:])
+        left, right = self._write(lines[:half], bucket), self._write(lines[half:], bucket)
         return _Outcome(left.dead + right.dead, left.expired + right.expired)
 
-    def _refuse_to_drop_everything(self, lines: pl.Series) -> None:
+    def _refuse_to_drop_everything(self, lines: pl.Series, bucket: Bucket) -> None:
         """Lines from all over the batch, one by one: where none is taken the fault is not the lines', and they wait."""
         sample = lines.gather_every(len(lines) // _SAMPLE_LINES)
         for n in range(len(sample)):
-            refused = self._post(sample[n : n + 1])
+            refused = self._post(sample[n : n + 1], bucket)
             if refused is None or _DROPPED.search(refused.message):
                 return
         raise self._retry(f"{self._influx.url} refuses every line, for example: {refused.message}")
 
-    def _post(self, lines: pl.Series) -> _Refused | None:
+    def _post(self, lines: pl.Series, bucket: Bucket) -> _Refused | None:
         """One request. None: taken whole. Raises Retry where the server does not blame the lines."""
+        from influxdb_client.rest import ApiException
+
         text = lines.str.join("\n").item()
         try:
             self._client.api_client.call_api(
                 "/write",
                 "POST",
-                query_params=[("db", self._influx.database), ("precision", "ns")],
+                query_params=[("db", database_of(self._influx, bucket)), ("precision", "ns")],
                 header_params={"Content-Type": "text/plain; charset=utf-8", "Content-Encoding": "gzip"},
                 body=gzip.compress(text.encode(), _GZIP_LEVEL, mtime=0),
             )
         except ApiException as error:
             if error.status in _BLAMES_LINES:
-                return _Refused(text, error.status, _server_words(error))
+                return _Refused(text, error.status, server_words(error))
             asked = (error.headers or {}).get("Retry-After", "")
             raise self._retry(
-                f"{self._influx.url} answers {error.status}: {_server_words(error)}",
+                f"{self._influx.url} answers {error.status}: {server_words(error)}",
                 int(asked) if asked.isdecimal() else 0,
             ) from error
         except HTTPError as error:
@@ -201,40 +232,58 @@ class InfluxWriter:
         return Retry(message, max(asked_s, wait_s * (0.5 + self._jitter.random() / 2)))
 
 
-def create_database(influx: Influx, token: str | None = None) -> None:
-    """InfluxDB 1.x: makes the database where it is absent. (2.x: the container's first start makes the bucket.)"""
-    name = influx.database.replace("\\", "\\\\").replace('"', '\\"')
-    query(influx, f'CREATE DATABASE "{name}"', token)
+def create_databases(influx: Influx, token: str | None = None) -> None:
+    """InfluxDB 1.x: a database a bucket, with how long it keeps; made, or changed where the site says otherwise now.
+
+    (2.x has no such statements: `influx_manage` makes buckets there.)
+    """
+    for bucket in BUCKETS:
+        name, bound = _quoted(database_of(influx, bucket)), kept(influx, bucket)
+        duration = "INF" if bound is None else f"{int(bound.total_seconds())}s"
+        shard = f"{SHARD_DAYS[bucket]}d"
+        query(influx, f"CREATE DATABASE {name}", token, bucket)
+        policy = f'ALTER RETENTION POLICY "autogen" ON {name} DURATION {duration} SHARD DURATION {shard} DEFAULT'
+        query(influx, policy, token, bucket)
 
 
-def query(influx: Influx, influxql: str, token: str | None = None) -> pl.DataFrame:
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def query(influx: Influx, influxql: str, token: str | None = None, bucket: Bucket = "raw") -> pl.DataFrame:
     """One InfluxQL query as a frame: `time` in us UTC, tags of GROUP BY as text columns, every number a float.
 
     Several series or statements are put below each other. Raises QueryRefused.
     """
+    from influxdb_client.rest import ApiException
+
     with _transport(influx, token) as client:
         try:
             answer = client.api_client.call_api(
                 "/query",
                 "POST",
-                query_params=[("db", influx.database), ("q", influxql), ("epoch", "ns")],
+                query_params=[("db", database_of(influx, bucket)), ("q", influxql), ("epoch", "ns")],
                 _preload_content=False,
                 _return_http_data_only=True,
             )
             results = json.loads(answer.data)["results"]
         except ApiException as error:
-            raise QueryRefused(_server_words(error)) from error
+            raise QueryRefused(server_words(error)) from error
         except HTTPError as error:
             raise QueryRefused(f"{influx.url} does not answer: {error}") from error
     for result in results:
         if "error" in result:
             raise QueryRefused(result["error"])
     frames = [_series_frame(series) for result in results for series in result.get("series", ())]
-    return pl.concat(frames, how="diagonal") if frames else pl.DataFrame()
+    if not frames:
+        return pl.DataFrame()
+    # a column of nothing but nulls has the type it has elsewhere, or is one of numbers
+    return pl.concat(frames, how="diagonal_relaxed").with_columns(cs.by_dtype(pl.Null).cast(pl.Float64))
 
 
 @contextmanager
-def _transport(influx: Influx, token: str | None) -> Iterator[InfluxDBClient]:
+def _transport(influx: Influx, token: str | None) -> Iterator["InfluxDBClient"]:
     client = open_client(influx, token)
     try:
         yield client
@@ -252,12 +301,14 @@ def _series_frame(series: dict) -> pl.DataFrame:
 def _column(name: str, values: tuple) -> pl.Series:
     if name == "time":
         return pl.Series(name, values, pl.Datetime("ns", "UTC")).dt.cast_time_unit("us")
+    if all(value is None for value in values):
+        return pl.Series(name, values, pl.Null)
     if any(isinstance(value, str) for value in values):
         return pl.Series(name, values, pl.String)
     return pl.Series(name, [None if value is None else float(value) for value in values], pl.Float64)
 
 
-def _server_words(error: ApiException) -> str:
+def server_words(error: "ApiException") -> str:
     """What the server said: 1.x has `error`, 2.x `message`."""
     body = error.body.decode("utf-8", "replace") if isinstance(error.body, bytes) else error.body or ""
     try:

@@ -17,11 +17,12 @@ from .influx import FRAMES
 
 ROWS_AT_ONCE = 500_000
 READING_KEY = ("station", "factor", "kind", "period_s", "event_at")
+POINT = {"readings": READING_KEY, "aggregates": AGGREGATE_KEY, "verdicts": VERDICT_KEY}  # what names a point
 
-_LATEST = {  # of each table: what names a point, and what makes one row of it newer than another
-    "readings": (READING_KEY, ("device_revision", "received_at", "message")),
-    "aggregates": (AGGREGATE_KEY, ("revision",)),
-    "verdicts": (VERDICT_KEY, ("revision",)),
+_NEWER = {  # what makes one row of a point newer than another
+    "readings": ("device_revision", "received_at", "message"),
+    "aggregates": ("revision",),
+    "verdicts": ("revision",),
 }
 
 
@@ -97,7 +98,7 @@ def _stations(directory: Path, table: str, day: date, missing: Missing, done: st
 
 
 def _latest(directory: Path, table: str, day: date, missing: Missing, stations: list[str]) -> pl.DataFrame:
-    key, newer = _LATEST[table]
+    key, newer = POINT[table], _NEWER[table]
     rows = read_archive(directory, table, day, day).filter(pl.col("station").is_in(stations)).collect()
     wanted = rows.filter(missing.holds(table)).select(key).unique()
     return (

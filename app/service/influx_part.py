@@ -15,17 +15,19 @@ from pathlib import Path
 import polars as pl
 
 from contracts.clock import Clock
-from contracts.site import Influx, Site
+from contracts.site import Site
 from store.archive import CURSOR as ARCHIVED
 from store.influx import CURSOR as WRITTEN
-from store.influx import FRAMES, InfluxWriter, QueryRefused, Retry, create_database
+from store.influx import FRAMES, InfluxWriter, QueryRefused, Retry, create_databases
 from store.influx_refill import Missing, Place, missing_rows
 from store.journal import EPOCH
 from store.spans import SpanDamaged, SpanFiles
 from store.state_db import SpanRow, StateDb
 
 from .disk_room import NoRoom, when_there_is_room
+from .influx_events import Events
 from .influx_gaps import GAPS, Gap, complete_gap, read_gaps, record_gap
+from .influx_registry import registry_of
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +42,8 @@ TOLD_EVERY_S = 10.0
 
 def run_influx(site: Site, state_dir: Path, clock: Clock, stop: threading.Event) -> None:
     """Writes until told to stop, with a cursor of its own: an absent InfluxDB delays nobody else."""
-    influx = site.file.influxdb
-    assert influx is not None
     with StateDb(state_dir / "state.db") as db:
-        part = InfluxPart(influx, state_dir, db, clock)
+        part = InfluxPart(site, state_dir, db, clock)
         try:
             while not stop.is_set():
                 stop.wait(when_there_is_room(part.round, stop, "spans for InfluxDB"))
@@ -56,13 +56,16 @@ def run_influx(site: Site, state_dir: Path, clock: Clock, stop: threading.Event)
 class InfluxPart:
     """One round writes some spans, or a piece of a gap."""
 
-    def __init__(self, influx: Influx, state_dir: Path, db: StateDb, clock: Clock):
+    def __init__(self, site: Site, state_dir: Path, db: StateDb, clock: Clock):
+        influx = site.file.influxdb
+        assert influx is not None
         token = Path(influx.token_file).read_text(encoding="utf-8").strip() if influx.token_file else None
         self._influx, self._state_dir, self._db, self._clock = influx, state_dir, db, clock
         self._writer = InfluxWriter(
-            influx, token, SpanFiles(state_dir / "spans", db), db, state_dir / "deadletter.ndjson"
+            influx, token, SpanFiles(state_dir / "spans", db), db, state_dir / DEAD_LETTERS, registry_of(site)
         )
-        self._is_created = token is not None  # on 2.x the bucket is made with the token
+        self._events = Events(site, state_dir, db, clock, self._writer)
+        self._is_created = token is not None  # on 2.x the buckets are made with the token
         self._missed = 0
         self._told_s = time.monotonic()
         self._is_catching_up = False
@@ -75,9 +78,10 @@ class InfluxPart:
         """Returns after how many seconds the next one is due."""
         try:
             if not self._is_created:
-                create_database(self._influx)
+                create_databases(self._influx)
                 self._is_created = True
-            return self._write()
+            wait_s = self._write()
+            return 0.0 if self._events.round() else wait_s
         except QueryRefused as error:
             log.warning("InfluxDB: %s; again in %.0f s", error, AGAIN_S)
             return AGAIN_S

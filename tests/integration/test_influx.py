@@ -9,9 +9,10 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from contracts import frames
+from contracts.series import BUCKETS
 from contracts.site import Influx
 from store.archive import AGGREGATE_KEY, Archive, latest_revisions, read_archive
-from store.influx import InfluxWriter, QueryRefused, Retry, create_database, query
+from store.influx import InfluxWriter, QueryRefused, Retry, create_databases, database_of, query
 from store.spans import SpanFiles, span_name, write_span
 from store.state_db import SpanRow, StateDb
 from tests.integration.influxd import Influxd
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.server
 START = datetime(2026, 3, 1, tzinfo=UTC)
 STATIONS = ["ZY-001", "习水 电厂,一号=A", 'say "hi"', "back\\slash"]
 BATCH_LINES = 40
+FOR_GOOD = {"raw_kept": "36500d", "minute_kept": "36500d"}  # the samples are of a day gone by
+BUCKET = {"reading": "raw", "aggregate": "minute", "verdict": "minute"}
 
 
 def span(n: int) -> dict[str, pl.DataFrame]:
@@ -67,7 +70,7 @@ class Room:
 
     def __init__(self, directory, url: str):
         self.directory = directory
-        self.influx = Influx(url=url, database="贵 island", batch_lines=BATCH_LINES)
+        self.influx = Influx(url=url, database="贵 island", batch_lines=BATCH_LINES, **FOR_GOOD)
         self.state = StateDb(directory / "state.db")
         self.spans = SpanFiles(directory, self.state)
         self.archive = Archive(directory / "archive", self.spans, self.state, "Asia/Shanghai")
@@ -84,7 +87,8 @@ class Room:
         self.state.commit_span(SpanRow(seq, span_name(seq), digest, seq - 1, seq, None, None, {}), now_us=0)
 
     def query(self, influxql: str) -> pl.DataFrame:
-        return query(self.influx, influxql)
+        bucket = next((bucket for name, bucket in BUCKET.items() if f"FROM {name}" in influxql), "raw")
+        return query(self.influx, influxql, bucket=bucket)
 
     def close(self) -> None:
         self.writer.close()
@@ -94,7 +98,7 @@ class Room:
 @pytest.fixture
 def room(influxd, tmp_path):
     opened = Room(tmp_path, influxd.url)
-    create_database(opened.influx)
+    create_databases(opened.influx)
     yield opened
     opened.close()
 
@@ -189,7 +193,7 @@ def test_a_type_conflict_puts_aside_the_lines_of_that_field_only(room):
     readings.call_api(
         "/write",
         "POST",
-        query_params=[("db", room.influx.database)],
+        query_params=[("db", f"{room.influx.database}_minute")],
         header_params={"Content-Type": "text/plain; charset=utf-8"},
         body=f"verdict,rule=limit_minute,station=ZY-001 value=1i {at_ns}".encode(),
     )
@@ -238,18 +242,17 @@ def test_a_writer_that_died_before_its_cursor_moved_begins_the_span_again(room):
 
 
 def test_a_database_that_is_not_there_is_waited_for(room):
-    query(room.influx, f'DROP DATABASE "{room.influx.database}"')
+    query(room.influx, f'DROP DATABASE "{room.influx.database}_raw"')
     room.commit(span(1))
     with pytest.raises(Retry, match="404: database not found"):
         room.writer.drain(1)
-    create_database(room.influx)
+    create_databases(room.influx)
     assert room.writer.drain(1) == 1
 
 
 def test_points_beyond_retention_are_counted_and_do_not_hold_up_the_rest(room):
-    named = f'"{room.influx.database}"'
-    query(room.influx, f"DROP DATABASE {named}")
-    query(room.influx, f"CREATE DATABASE {named} WITH DURATION 3650d")
+    ten_years = room.influx.model_copy(update={"raw_kept": timedelta(days=3650)})
+    create_databases(ten_years)  # what there is, is changed
     old = span(1)
     ancient = old["readings"].with_columns(event_at=pl.col("event_at") - timedelta(days=9000))
     room.commit({**old, "readings": ancient})
@@ -258,6 +261,22 @@ def test_points_beyond_retention_are_counted_and_do_not_hold_up_the_rest(room):
     counts = room.writer.counts
     assert (counts.lines_expired, counts.lines_dead, counts.lines) == (43, 0, 8 + 48)
     assert room.query("SELECT count(value) FROM reading")["count"].to_list() == [40.0]
+
+
+def test_each_bucket_keeps_as_long_as_the_site_says_and_hours_days_and_events_for_good(room):
+    bounded = room.influx.model_copy(update={"raw_kept": timedelta(days=90), "minute_kept": timedelta(days=400)})
+    for _ in range(2):  # again: nothing changes
+        create_databases(bounded)
+        told = {
+            bucket: query(bounded, f'SHOW RETENTION POLICIES ON "{database_of(bounded, bucket)}"', bucket=bucket)
+            for bucket in BUCKETS
+        }
+        kept = {bucket: frame.select("name", "duration", "default").rows() for bucket, frame in told.items()}
+        assert kept == {
+            "raw": [("autogen", "2160h0m0s", 1.0)],
+            "minute": [("autogen", "9600h0m0s", 1.0)],
+            **{bucket: [("autogen", "0s", 1.0)] for bucket in ("hour", "day", "events")},
+        }
 
 
 def test_a_query_that_cannot_be_answered_says_why(room, influxd):

@@ -12,14 +12,15 @@ from app.service.housekeeping import keep_house
 from app.service.influx_gaps import read_gaps, record_gap
 from app.service.influx_part import InfluxPart, gap_of, run_influx
 from app.service.status import attention, status_of
+from contracts.channels import Webhook
 from contracts.clock import ScaledClock
-from contracts.site import Influx, Webhook
+from contracts.series import BUCKETS, MEASUREMENTS
+from contracts.site import Influx
 from rules.spec import LimitRule
 from store import influx_refill
 from store.archive import AGGREGATE_KEY, VERDICT_KEY, Archive, latest_revisions, read_archive
 from store.influx import CURSOR as WRITTEN
 from store.influx import query
-from store.influx_lines import MEASUREMENTS
 from store.journal import Journal
 from store.spans import SpanFiles
 from store.state_db import StateDb
@@ -42,7 +43,9 @@ def site_at(url):
     points = [{"station": station} for station in STATIONS]
     limits = [{"period": "hour"}, {"period": "minute"}]
     hooks = (Webhook(name="duty", url="http://127.0.0.1:9"),)
-    return site(points, limits=limits, influxdb=Influx(url=url), webhooks=hooks)
+    return site(
+        points, limits=limits, influxdb=Influx(url=url, raw_kept="36500d", minute_kept="36500d"), channels=hooks
+    )
 
 
 def journal(state_dir):
@@ -106,7 +109,7 @@ def centre(tmp_path, influxd):
 
 
 def part_of(state_dir, site_, db):
-    return InfluxPart(site_.file.influxdb, state_dir, db, ScaledClock(START, 1))
+    return InfluxPart(site_, state_dir, db, ScaledClock(START, 1))
 
 
 @contextmanager
@@ -130,7 +133,8 @@ def fill(state_dir, site_):
 
 def served(site_, measurement):
     about = MEASUREMENTS[measurement]
-    frame = query(site_.file.influxdb, f"SELECT * FROM {measurement}")
+    frames = [query(site_.file.influxdb, f'SELECT * FROM "{measurement}"', bucket=bucket) for bucket in BUCKETS]
+    frame = pl.concat([one for one in frames if not one.is_empty()], how="diagonal")
     columns = ["time", *about.tags, *about.fields]
     return frame.select(name if name in frame.columns else pl.lit(None).alias(name) for name in columns)
 
@@ -267,3 +271,26 @@ def test_a_damaged_span_file_becomes_a_gap_and_does_not_hold_up_those_after_it(t
         while part.round() == 0.0:
             pass
     assert_serves_what_the_archive_holds(state_dir, site_)
+
+
+def test_alerts_and_counts_come_after_an_absence_and_written_again_are_the_same_points(centre):
+    state_dir, site_ = centre
+    asked = {"alert": "events", "transition": "events", "registry": "events", "pipeline": "raw"}
+
+    def everything():
+        influx = site_.file.influxdb
+        return {name: query(influx, f'SELECT * FROM "{name}"', bucket=bucket) for name, bucket in asked.items()}
+
+    fill(state_dir, site_)
+    first = everything()
+    with StateDb(state_dir / "state.db") as db:
+        told, spans = db.transitions(), db.last_span().seq
+        assert first["transition"].height == len(told) > 2
+        assert first["alert"].height == len({row["episode"] for row in told})
+        assert 1 < first["pipeline"].height <= spans  # those that were pruned as well
+        for cursor in ("influx_transitions", "influx_counts"):
+            db.set_cursor(cursor, 0)
+    with opened(state_dir, site_) as part:
+        part.round()
+    for name, frame in everything().items():
+        assert_frame_equal(frame, first[name])

@@ -99,7 +99,7 @@ def writer_of(server, tmp_path):
     writers = []
 
     def make(spans: Spans, token: str | None = "t0ken", batch_lines: int = 100) -> InfluxWriter:
-        influx = Influx(url=server.url, database="gi_raw", batch_lines=batch_lines)
+        influx = Influx(url=server.url, database="gi", batch_lines=batch_lines)
         writers.append(InfluxWriter(influx, token, spans, spans, tmp_path / "dead.ndjson", jitter=random.Random(1)))
         return writers[-1]
 

@@ -4,9 +4,10 @@ import math
 
 import polars as pl
 
+from contracts.series import BUCKETS
 from contracts.site import Influx
 from store.influx import query
-from store.influx_lines import MEASUREMENTS
+from store.influx_refill import POINT
 
 from .report import Check
 
@@ -31,13 +32,16 @@ SAME = 1e-9  # of sums of floats in two orders
 def check(influx: Influx, archive: dict[str, pl.DataFrame]) -> Check:
     """One point a key of the archive, with the numbers of its newest row."""
     points, difference = 0, None
-    for name, about in MEASUREMENTS.items():
-        rows = archive[TABLE[name]].sort(NEWEST[name]).unique([*about.tags, about.at], keep="last")
+    for name, table in TABLE.items():
+        rows = archive[table].sort(NEWEST[name]).unique(POINT[table], keep="last")
         points += rows.height
         for field, number in NUMBERS[name].items():
             values = rows.select(number.cast(pl.Float64).alias(field))[field].drop_nulls().drop_nans()
-            answer = query(influx, f'SELECT count("{field}"), sum("{field}") FROM "{name}"')
-            count, total = (0, 0.0) if answer.is_empty() else (int(answer["count"][0]), float(answer["sum"][0]))
+            count, total = 0, 0.0
+            for bucket in BUCKETS:
+                answer = query(influx, f'SELECT count("{field}"), sum("{field}") FROM "{name}"', bucket=bucket)
+                if not answer.is_empty():
+                    count, total = count + int(answer["count"][0]), total + float(answer["sum"][0])
             if count != len(values) or not math.isclose(total, values.sum(), rel_tol=SAME, abs_tol=SAME):
                 difference = difference or (
                     f"{name}.{field}: InfluxDB has {count} points of together {total!r}, the archive {len(values)} "
