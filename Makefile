@@ -4,7 +4,7 @@ BIN := .venv/bin
 # what could come out otherwise with another number of threads: the path from samples to episodes
 ONE_THREAD := $(addprefix tests/property/test_,pipeline_laws.py windows.py derived.py alerts.py formulas.py)
 
-.PHONY: setup demo test test-long check format bench lock
+.PHONY: setup demo test test-long check format bench boards lock bundle
 
 setup: .venv/.ready ## create .venv with .venv/bin/greenisland
 
@@ -37,6 +37,12 @@ format: setup
 bench: setup ## figures of this machine
 	$(BIN)/greenisland bench $(ARGS)
 
+boards: setup ## write grafana/dashboards from grafana/boards
+	$(BIN)/python -m grafana.generate
+
 lock: ## renew requirements.lock (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra dev pyproject.toml -o requirements.lock
+
+bundle: setup ## wheels and an install script for machines without a network, into dist/ (needs an index)
+	$(BIN)/python deploy/bundle.py dist $(ARGS)
