@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import polars as pl
 
@@ -69,13 +69,21 @@ class Notification:
     """A row of the outbox: everything a sender needs, texts included."""
 
     key: str  # the same decision has the same key; receivers may drop a second one
-    channel: str  # name of the route, for example a webhook's
+    channel: str  # name of one of the site's channels
     body: dict[str, object]  # JSON-able
 
 
+class Sent(NamedTuple):
+    """What became of one attempt to notify."""
+
+    receipt: str  # reasons.Receipt: delivered; failed is worth another attempt, refused is not
+    detail: str  # for people; neither an address that is a secret nor any other secret is in it
+    wait_s: float = 0.0  # the receiver asked to be left alone for so long; 0: it did not
+
+
 class Sender(Protocol):
-    def send(self, notification: Notification, attempt: int) -> tuple[str, str]:
-        """(reasons.Receipt, detail). Never raises for what the network or the receiver does."""
+    def send(self, notification: Notification, attempt: int) -> Sent:
+        """Never raises for what the network or the receiver does."""
         ...
 
 

@@ -65,6 +65,7 @@ class NoJudgement(StrEnum):
     NOT_APPLICABLE = "not_applicable"  # a condition of the rule or limit is not met
     EXCUSED_BY_MARK = "excused_by_mark"  # beyond the limit, marked with a reason that excuses it, reviewed or to be
     EXCUSED_BY_STOP = "excused_by_stop"  # beyond the limit during an approved stop
+    NOT_STOPPED = "not_stopped"  # the rule is of approved stops, and none covers the whole window
     NO_DISCHARGE = "no_discharge"  # nothing was discharged in the whole window
 
 
@@ -83,6 +84,10 @@ class Alert(StrEnum):
     FIRING = "firing"
     NO_DATA = "no_data"  # firing, and the latest windows cannot be judged: cannot resolve
     RESOLVED = "resolved"
+    SUPERSEDED = "superseded"  # nothing judges it any more: its rule, limit or point was changed
+
+
+OVER = (Alert.RESOLVED, Alert.SUPERSEDED)  # states that end an episode
 
 
 class Transition(StrEnum):
@@ -97,6 +102,35 @@ class Transition(StrEnum):
     AMENDED = "amended"  # late data: the episode's times or peak changed
     FIRED_IN_RETROSPECT = "fired_in_retrospect"  # late data: an episode that is over already
     REOPENED = "reopened"  # late data: an episode counted as over is not
+    SUPERSEDED = "superseded"  # the site was changed: what judged it is no more, and it is no all-clear
+
+
+class Telling(StrEnum):
+    """What a notification is: why people are told now."""
+
+    CHANGE = "change"  # one alert changed
+    GROUP = "group"  # several alerts that belong together changed
+    STORM = "storm"  # many alerts of one rule at once
+    FLAPPING = "flapping"  # an alert comes and goes; it is told again when it is quiet
+    REPEAT = "repeat"  # still open, and nobody has acknowledged it
+    ESCALATION = "escalation"  # nobody has acknowledged it for so long
+
+
+class HeldBack(StrEnum):
+    """Why a change of an alert, a repeat or a step was not told when it was due."""
+
+    SILENCED = "silenced"
+    INHIBITED = "inhibited"  # by another alert
+    AT_REST = "at_rest"  # approved stop or maintenance
+    GROUPED = "grouped"  # waits for what belongs to it
+    STORM = "storm"  # of a rule that has just told of many
+    FLAPPING = "flapping"
+    QUIET_HOURS = "quiet_hours"
+    REVISION = "revision"  # corrects history, and waits for its time of the day
+    ACKNOWLEDGED = "acknowledged"  # repeats and steps end
+    OVERTAKEN = "overtaken"  # it changed again, or ended, before it was told
+    NOT_TOLD_BEFORE = "not_told_before"  # a correction of what nobody had been told
+    NO_ROUTE = "no_route"  # no route matches it
 
 
 class Receipt(StrEnum):
@@ -106,6 +140,7 @@ class Receipt(StrEnum):
     REFUSED = "refused"  # the receiver said no; not retried
     FAILED = "failed"  # to be retried
     GAVE_UP = "gave_up"
+    SENT_AGAIN = "sent_again"  # somebody had it sent once more after it was refused or given up
 
 
 LEVELS = ("yellow", "orange", "red")  # ascending

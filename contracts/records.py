@@ -9,8 +9,9 @@ import msgspec
 
 RECORD_VERSION = 1
 
-# Actions of `$operator` rows that are no facts about data; those that are, are `contracts.facts.KINDS`.
-OTHER_ACTIONS = frozenset({"acknowledge", "silence", "command"})
+# Actions of `$operator` rows that are neither facts about data (`contracts.facts.KINDS`) nor about alerts
+# (`contracts.actions.ACTIONS`).
+OTHER_ACTIONS = frozenset({"command"})
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

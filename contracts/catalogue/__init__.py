@@ -56,6 +56,16 @@ ALERT: dict[str, dict[Language, str]] = {
         "zh": "{place} {factor}整个时段数值未变化,待核实",
         "en": "{place}: {factor} has not moved for a whole window, to be verified",
     },
+    "clipped": {
+        "zh": "{place} {factor}{span}一直不低于{limit},停在仪器测量上限附近,实际值可能更高,待核实",
+        "en": "{place}: {factor} stays at {limit} or more {span}, at the top of the instrument's range, and may be"
+        " higher, to be verified",
+    },
+    "clock_skew": {
+        "zh": "{place} 数据时间与接收时间相差{value}秒(界限{limit}秒),请核对数采仪时钟,待核实",
+        "en": "{place}: data are received {value} s after the end of their period (bound {limit} s); check the"
+        " logger's clock, to be verified",
+    },
     "range": {
         "zh": "{place} {factor}{period}{amount},{sense}设定{bound}{limit},待核实",
         "en": "{place}: {factor} {period} {amount}, {sense} the {bound} of {limit}, to be verified",
@@ -147,6 +157,10 @@ TRANSITION: dict[str, dict[Language, str]] = {
     "reopened": {
         "zh": "据补传数据,{since} 起的告警尚未恢复{provisional}",
         "en": "not over after late data, began {since}{provisional}",
+    },
+    "superseded": {
+        "zh": "规则、限值或站点配置已变更,{since} 起的告警不再判定,不表示恢复",
+        "en": "no longer judged: its rule, limit or point was changed; that is no all-clear; began {since}",
     },
 }
 

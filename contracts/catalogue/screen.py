@@ -34,6 +34,11 @@ WORDS: dict[str, dict[Language, str]] = {
         " {silent} stations without data",
     },
     "quit": {"zh": "Ctrl-C 结束;站点与数据均为模拟", "en": "Ctrl-C ends it. Plants and data are simulated."},
+    "viewer": {
+        "zh": "浏览器看板 {url}  用户名 {name}  密码 {password}(仅本次运行有效)",
+        "en": "In a browser: {url}  name {name}  password {password}  (made for this run)",
+    },
+    "viewer_ended": {"zh": "浏览器看板已停止:{why}", "en": "The pages in the browser have ended: {why}"},
     "history": {"zh": "判定 24 小时历史数据", "en": "24 h of history"},
     "site": {"zh": "站点目录", "en": "site"},
     "stopped_early": {

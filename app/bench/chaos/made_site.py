@@ -44,12 +44,14 @@ def write_site(folder: Path, broker_port: int, password_file: Path, webhook_url:
         },
         "clock_every": "20s",
         "lateness": "3h",  # nothing comes later than that, however slow the machine is
-        "webhooks": [
-            {"name": name, "url": f"{webhook_url}/{name}", "levels": levels} for name, levels in CHANNELS.items()
+        "channels": [
+            {"name": name, "type": "webhook", "url": f"{webhook_url}/{name}", "levels": levels}
+            for name, levels in CHANNELS.items()
         ],
     }
     if influx is not None:
-        about["influxdb"] = influx.model_dump(exclude_defaults=True)
+        kept = {"raw_kept": "36500d", "minute_kept": "36500d"}  # the made days are long ago
+        about["influxdb"] = {"url": influx.url, "database": influx.database, **kept}
     (directory / "site.yaml").write_text(yaml.safe_dump(about, allow_unicode=True), encoding="utf-8")
     (directory / "rules" / "chaos.yaml").write_text(yaml.safe_dump(RULES), encoding="utf-8")
     names = {"name_zh": "测", "name_en": "made"}

@@ -15,6 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from contracts.frames import INSTANT
+from contracts.ports import Notification
 from contracts.reasons import Receipt
 from contracts.site import Influx, Site
 from rules.spec import Rule
@@ -23,7 +24,6 @@ from store.archive import AGGREGATE_KEY, TABLES, VERDICT_KEY, latest_revisions, 
 from store.journal import EPOCH, epoch_us
 from store.state_db import SpanRow, StateDb
 
-from ...evidence.derive import Teller
 from ...evidence.state import Committed, StateEvidence
 from ...evidence.verify import Broken, NoSite, verify
 from ...feeds.record import record
@@ -72,6 +72,7 @@ class _Derived:
     tables: dict[str, pl.DataFrame]
     transitions: list[dict[str, object]]
     outputs: Outputs
+    notifications: list[Notification]
 
 
 def reconcile(outcome: Outcome) -> list[Check]:
@@ -118,10 +119,11 @@ def _derive(site: Site, rules: list[Rule], feed: pl.DataFrame) -> _Derived:
     spans: list[Span] = []
     for messages in cut(feed.sort("received_at", "source", "topic", "payload"), STEP_ROWS):
         span = pipeline.step(state, messages)
-        outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts)
+        outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts, span.notifications)
         spans.append(span)
     tables = {name: pl.concat([getattr(span, name) for span in spans]) for name in TABLES}
-    return _Derived(tables, [row for span in spans for row in span.transitions], outputs)
+    transitions = [row for span in spans for row in span.transitions]
+    return _Derived(tables, transitions, outputs, [one for span in spans for one in span.notifications])
 
 
 # --- messages
@@ -284,11 +286,8 @@ def _transitions(kept: _Kept, derived: _Derived) -> Check:
 
 
 def _notifications(outcome: Outcome, kept: _Kept, derived: _Derived) -> Check:
-    """What the replay's transitions tell whom, against the outbox and what the receiver got."""
-    teller, expected = Teller(outcome.site), {}
-    for row in derived.transitions:
-        for made in teller.notifications(_span_of(row)):
-            expected[(made.key, made.channel)] = made.body
+    """What the replay tells whom, against the outbox and what the receiver got."""
+    expected = {(made.key, made.channel): made.body for made in derived.notifications}
     outbox = {(row["key"], row["channel"]): row["state"] for row in kept.state.outbox}
     got = {(one.key, one.channel): json.loads(one.body) for one in outcome.deliveries}
     difference = None
@@ -308,24 +307,21 @@ def _notifications(outcome: Outcome, kept: _Kept, derived: _Derived) -> Check:
     return Check("notifications decided, delivered", f"{len(expected):,}", difference)
 
 
-def _span_of(transition: dict[str, object]) -> Span:
-    nothing = pl.DataFrame()
-    return Span(nothing, nothing, nothing, nothing, nothing, [transition], {}, None, None)
-
-
 def _deliveries(outcome: Outcome) -> Check:
-    """A delivery whose sender died before its receipt comes again: same key, same bytes, one a kill."""
+    """A delivery whose sender died before its receipt comes again: same key, same bytes, one a channel and kill."""
     bodies: dict[tuple[str, str], set[bytes]] = {}
     for one in outcome.deliveries:
         bodies.setdefault((one.key, one.channel), set()).add(one.body)
-    extra = len(outcome.deliveries) - len(bodies)
+    again = Counter(one.channel for one in outcome.deliveries) - Counter(channel for _, channel in bodies)
     odd = [about for about, several in bodies.items() if len(several) > 1]
     difference = None
     if odd:
         difference = f"{odd[0][0]} to {odd[0][1]} came again with another content"
-    elif extra > outcome.sender_kills:
-        difference = f"{extra} deliveries too many, of only {outcome.sender_kills} kills of a sender"
-    return Check("deliveries, again only after a kill", f"{extra} again, {outcome.sender_kills} kills", difference)
+    elif over := [channel for channel, n in again.items() if n > outcome.sender_kills]:
+        said = f"{again[over[0]]} deliveries too many to {over[0]}"
+        difference = f"{said}, of only {outcome.sender_kills} kills of the senders"
+    about = f"{again.total()} again, {outcome.sender_kills} kills"
+    return Check("deliveries, again only after a kill", about, difference)
 
 
 def _receipts(kept: _Kept) -> Check:
