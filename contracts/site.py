@@ -7,14 +7,19 @@ from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
+from .broker import Broker
+from .channels import AnyChannel
 from .civil_time import zone
 from .durations import format_duration, parse_duration
 from .factors import Factor
+from .metrics import Metrics
+from .portal import Portal
+from .routing import Routing
+from .strict import Identifier, Strict
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 RAW_MESSAGES_KEPT_MIN = timedelta(days=1826)  # 生态环境监测条例 (Order 820) Art. 26: at least five years
 Period = Literal["instant", "minute", "five_minute", "hour", "day", "month", "year"]
 Medium = Literal["flue_gas", "voc_stack", "waste_water", "surface_water", "ambient_air", "power", "energy"]
@@ -23,43 +28,18 @@ Medium = Literal["flue_gas", "voc_stack", "waste_water", "surface_water", "ambie
 LimitBasis = Literal["standard", "permit", "ultra_low", "agreement", "internal"]
 
 
-class Strict(BaseModel):
-    """Unknown keys are errors; instances do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
 class Name(Strict):
     zh: str
     en: str
 
 
-class Broker(Strict):
-    """The MQTT broker collectors and simulators talk to."""
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)] = 1883
-    username: str | None = None
-    password_file: str | None = None  # a file, never a value: secrets stay out of the site's directory
-    ca_file: str | None = None  # set: TLS, verified against this certificate authority
-    protocol: Literal["5", "3.1.1"] = "5"  # 3.1.1 knows no Receive Maximum: the broker alone bounds what is in flight
-    receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 1000  # unacknowledged messages in flight
-    keep_alive_s: Annotated[int, Field(ge=5, le=3600)] = 30
-
-
 class Influx(Strict):
     url: str
-    database: str = "greenisland"
+    database: str = "greenisland"  # begins the names of its buckets: greenisland_raw, greenisland_minute, ...
     token_file: str | None = None
     batch_lines: Annotated[int, Field(ge=1, le=50_000)] = 5_000
-
-
-class Webhook(Strict):
-    name: Identifier
-    url: str
-    secret_file: str | None = None  # HMAC-SHA256 key; the signature goes into X-GreenIsland-Signature
-    levels: tuple[Literal["yellow", "orange", "red"], ...] = ("yellow", "orange", "red")
-    language: Literal["zh", "en"] = "zh"
+    raw_kept: Duration = timedelta(days=90)  # boards' copy of the samples; hours, days and events are kept for good
+    minute_kept: Duration = timedelta(days=400)
 
 
 class Hold(Strict):
@@ -94,7 +74,9 @@ class SiteFile(Strict):
     broker: Broker = Broker()
     collectors: tuple[Identifier, ...] = ("main",)
     influxdb: Influx | None = None
-    webhooks: tuple[Webhook, ...] = ()
+    portal: Portal | None = None  # none: `run` starts no portal
+    metrics: Metrics | None = None  # none: a process tells no figures, unless `run --metrics` says where
+    channels: tuple[AnyChannel, ...] = ()  # by what people are told
     library: tuple[str, ...] = ()  # rule files of rules/library to apply, without ".yaml"
     tick_s: Literal[1] = 1
     clock_every: Duration = timedelta(seconds=1)  # how often a collector publishes its clock
@@ -340,6 +322,7 @@ class Site(Strict):
     facilities: tuple[Facility, ...] = ()
     members: tuple[Member, ...] = ()
     park_thresholds: tuple[ParkThreshold, ...] = ()
+    routing: Routing | None = None  # routes.yaml; none: every channel is told of everything
 
     @property
     def time_zone(self) -> str:

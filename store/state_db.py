@@ -1,7 +1,7 @@
 """state.db: what was decided and committed, cursors, alert episodes and the outbox, in SQLite.
 
-Promises: a span, its episodes, its transitions and its notifications are committed together, durably, or not at all;
-spans follow each other without gap; what was delivered is never pending again.
+Promises: a span, its episodes, transitions, notifications and what was held back are committed together, durably, or
+not at all; spans follow each other without gap; what was delivered is never pending again.
 Does not promise: that a notification is sent once only (at least once; its key lets receivers drop a second one).
 """
 
@@ -9,7 +9,7 @@ import hashlib
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from contracts.reasons import Receipt
 from .parquet import TEMPORARY, unlink_durably
 from .spans import SUFFIX, span_name
 from .sqlite_damage import NamingConnection, StateDamaged
+from .telling_rows import MIGRATION, TellingRows, TellingTables, tick_of
 
 _BUSY_TIMEOUT_S = 30.0  # a commit holds the lock for milliseconds; so long means a stuck process
 
@@ -57,6 +58,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE deciders (from_seq INTEGER PRIMARY KEY, made_for TEXT NOT NULL)",
         "CREATE INDEX transitions_by_tick ON transitions (tick)",
     ),
+    MIGRATION,
+    # each channel looks for its own, five times a second, past whatever waits for another
+    ("CREATE INDEX outbox_of_channel ON outbox (channel, next_at) WHERE state = 'pending'",),
+    (
+        "CREATE INDEX episodes_by_opening ON episodes (opened_at, id)",  # lists begin with the latest ...
+        # ... and are most often of what is open (store.alert_reads)
+        "CREATE INDEX episodes_open ON episodes (opened_at, id) WHERE state IN ('pending', 'firing', 'no_data')",
+    ),
 )
 RECEIPTS_START = "0" * 64  # what the first receipt continues
 
@@ -66,7 +75,10 @@ _OUTBOX_STATE = {
     Receipt.REFUSED: "refused",
     Receipt.GAVE_UP: "gave_up",
     Receipt.FAILED: "pending",
+    Receipt.SENT_AGAIN: "pending",
 }
+_WAIT_MAX_US = 2 * 3600 * 1_000_000  # nothing waits so long for its next attempt; what does, the clock was set back
+_LATEST_RECEIPTS = 20_000  # looked through for a channel's own
 
 
 class StateError(Exception):
@@ -107,6 +119,7 @@ class StateDb:
             path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, factory=NamingConnection
         )
         self._connection.row_factory = sqlite3.Row
+        self.telling = TellingTables(self._connection)
         try:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
@@ -134,6 +147,7 @@ class StateDb:
         withdrawn: Sequence[str] = (),
         transitions: Sequence[Mapping[str, object]] = (),
         notifications: Sequence[Notification] = (),
+        telling: TellingRows = TellingRows(),
         now_us: int,
         made_for: str | None = None,
     ) -> None:
@@ -169,10 +183,14 @@ class StateDb:
                 [{**transition, "body": _to_json(transition["body"])} for transition in transitions],
             )
             connection.executemany(
-                "INSERT INTO outbox (key, channel, created_at, body, state, attempts, next_at)"
-                " VALUES (?, ?, ?, ?, 'pending', 0, ?) ON CONFLICT (key, channel) DO NOTHING",
-                [(item.key, item.channel, now_us, _to_json(item.body), now_us) for item in notifications],
+                "INSERT INTO outbox (key, channel, created_at, body, state, attempts, next_at, tick)"
+                " VALUES (?, ?, ?, ?, 'pending', 0, ?, ?) ON CONFLICT (key, channel) DO NOTHING",
+                [
+                    (item.key, item.channel, now_us, _to_json(item.body), now_us, tick_of(item.body))
+                    for item in notifications
+                ],
             )
+            self.telling.add(telling, notifications)
 
     def last_span(self) -> SpanRow | None:
         row = self._connection.execute("SELECT * FROM spans ORDER BY seq DESC LIMIT 1").fetchone()
@@ -202,10 +220,10 @@ class StateDb:
         ).fetchone()
         return n
 
-    def decided_from(self, made_for: str) -> int | None:
-        """The first span since which all were decided by the site and rules of this fingerprint; None: not the last."""
-        row = self._connection.execute("SELECT * FROM deciders ORDER BY from_seq DESC LIMIT 1").fetchone()
-        return row["from_seq"] if row is not None and row["made_for"] == made_for else None
+    def deciders(self) -> dict[int, str]:
+        """First span -> fingerprint of the site and rules that decided from there on."""
+        rows = self._connection.execute("SELECT from_seq, made_for FROM deciders ORDER BY from_seq")
+        return {row["from_seq"]: row["made_for"] for row in rows}
 
     def _last_decider(self) -> str | None:
         row = self._connection.execute("SELECT made_for FROM deciders ORDER BY from_seq DESC LIMIT 1").fetchone()
@@ -259,9 +277,16 @@ class StateDb:
         rows = self._connection.execute("SELECT * FROM episodes ORDER BY id")
         return [{**row, "body": json.loads(row["body"])} for row in rows]
 
-    def transitions(self, after_seq: int = 0) -> list[dict[str, object]]:
-        """The history in the order of commitment, each with its `seq`."""
-        rows = self._connection.execute("SELECT * FROM transitions WHERE seq > ? ORDER BY seq", (after_seq,))
+    def open_episodes(self) -> list[dict[str, object]]:
+        """The records of those that are not resolved."""
+        rows = self._connection.execute("SELECT body FROM episodes WHERE resolved_at IS NULL")
+        return [json.loads(row["body"]) for row in rows]
+
+    def transitions(self, after_seq: int = 0, limit: int = -1) -> list[dict[str, object]]:
+        """The history in the order of commitment, each with its `seq`; the first so many, or all."""
+        rows = self._connection.execute(
+            "SELECT * FROM transitions WHERE seq > ? ORDER BY seq LIMIT ?", (after_seq, limit)
+        )
         return [{**row, "body": json.loads(row["body"])} for row in rows]
 
     def transitions_between(self, after_tick: int, to_tick: int) -> list[dict[str, object]]:
@@ -274,17 +299,16 @@ class StateDb:
 
     # -- outbox
 
-    def notified(self, keys: Iterable[str]) -> set[tuple[str, str]]:
-        """(key, channel) of every notification there is under these keys, whatever became of it."""
-        find = "SELECT key, channel FROM outbox WHERE key = ?"
-        return {tuple(row) for key in keys for row in self._connection.execute(find, (key,))}
-
     def due_notifications(self, now_us: int, limit: int, channel: str | None = None) -> list[Pending]:
-        """Pending ones whose time has come, oldest first; of one channel, or of all."""
+        """Pending ones in the order in which their time came; of one channel, or of all.
+
+        Those too whose time is further off than any wait: they were made or tried before the clock was set back.
+        """
+        of_channel, names = ("", ()) if channel is None else (" AND channel = ?", (channel,))
         rows = self._connection.execute(
-            "SELECT * FROM outbox WHERE state = 'pending' AND next_at <= ? AND (? IS NULL OR channel = ?)"
-            " ORDER BY created_at, rowid LIMIT ?",
-            (now_us, channel, channel, limit),
+            f"SELECT * FROM outbox WHERE state = 'pending' AND (next_at <= ? OR next_at > ?){of_channel}"
+            " ORDER BY next_at, rowid LIMIT ?",
+            (now_us, now_us + _WAIT_MAX_US, *names, limit),
         )
         return [
             Pending(
@@ -316,18 +340,47 @@ class StateDb:
             told = connection.execute("SELECT created_at FROM outbox WHERE key = ? AND channel = ?", (key, channel))
             if (created := told.fetchone()) is None:
                 raise KeyError(f"no notification {key} for {channel}")
-            last = connection.execute("SELECT chain FROM receipts ORDER BY seq DESC LIMIT 1").fetchone()
-            row = (key, channel, attempt, at_us, str(outcome), detail)
-            chain = receipt_link((last and last["chain"]) or RECEIPTS_START, row, created["created_at"])
-            connection.execute(
-                "INSERT INTO receipts (key, channel, attempt, at, outcome, detail, chain) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*row, chain),
-            )
+            _add_receipt(connection, (key, channel, attempt, at_us, str(outcome), detail), created["created_at"])
             connection.execute(
                 "UPDATE outbox SET state = ?, attempts = max(attempts, ?), next_at = coalesce(?, next_at)"
                 " WHERE key = ? AND channel = ? AND state = 'pending'",
                 (_OUTBOX_STATE[outcome], attempt, next_at_us, key, channel),
             )
+
+    def send_again(self, key: str, channel: str, *, at_us: int, detail: str) -> bool:
+        """Makes a refused or given up notification pending, with a receipt that says so; False where it is neither.
+
+        Its attempts go on being counted. detail: who had it sent again, and why.
+        """
+        with self._transaction() as connection:
+            row = connection.execute(
+                "SELECT * FROM outbox WHERE key = ? AND channel = ? AND state IN ('refused', 'gave_up')", (key, channel)
+            ).fetchone()
+            if row is None:
+                return False
+            about = (key, channel, row["attempts"], at_us, str(Receipt.SENT_AGAIN), detail)
+            _add_receipt(connection, about, row["created_at"])
+            connection.execute(
+                "UPDATE outbox SET state = 'pending', next_at = ? WHERE key = ? AND channel = ?", (at_us, key, channel)
+            )
+        return True
+
+    def pending_channels(self) -> set[str]:
+        rows = self._connection.execute("SELECT DISTINCT channel FROM outbox WHERE state = 'pending'")
+        return {row["channel"] for row in rows}
+
+    def latest_attempts(self, channel: str, after_us: int, limit: int) -> list[dict[str, object]]:
+        """The channel's last receipts of attempts that ended after an instant, in the order they came.
+
+        Each with `next_at` of its notification. Only the latest receipts of all channels are looked through.
+        """
+        rows = self._connection.execute(
+            "SELECT receipts.*, outbox.next_at FROM receipts JOIN outbox USING (key, channel)"
+            " WHERE receipts.seq > (SELECT coalesce(max(seq), 0) FROM receipts) - ? AND channel = ? AND receipts.at > ?"
+            " AND outcome <> ? ORDER BY receipts.seq DESC LIMIT ?",
+            (_LATEST_RECEIPTS, channel, after_us, str(Receipt.SENT_AGAIN), limit),
+        )
+        return [dict(row) for row in rows][::-1]
 
     def receipts(self, after_seq: int = 0) -> list[dict[str, object]]:
         """In the order they came, each with its `seq`."""
@@ -378,6 +431,16 @@ def receipt_link(previous: str, row: tuple[object, ...], created_at: int) -> str
     """SHA-256 over the link before, the receipt (key, channel, attempt, at, outcome, detail) and its notification's
     created_at."""
     return hashlib.sha256(_to_json([previous, *row, created_at]).encode()).hexdigest()
+
+
+def _add_receipt(connection: sqlite3.Connection, row: tuple[object, ...], created_at: int) -> None:
+    """row: key, channel, attempt, at, outcome, detail; chained to the receipt before."""
+    last = connection.execute("SELECT chain FROM receipts ORDER BY seq DESC LIMIT 1").fetchone()
+    chain = receipt_link((last and last["chain"]) or RECEIPTS_START, row, created_at)
+    connection.execute(
+        "INSERT INTO receipts (key, channel, attempt, at, outcome, detail, chain) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (*row, chain),
+    )
 
 
 def _span(row: sqlite3.Row) -> SpanRow:

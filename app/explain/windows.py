@@ -9,7 +9,7 @@ from datetime import datetime
 
 import polars as pl
 
-from contracts.factors import REJECT_COUNT, STATION_PRESENCE
+from contracts.factors import CLOCK_LAG, REJECT_COUNT, STATION_PRESENCE
 from rules.kinds.expressions import ExpressionRule
 
 from ..texts.texts import Texts
@@ -49,6 +49,8 @@ class Windows:
             yield self._presence(str(about["station"]), window_at, tick)
         elif about["factor"] == REJECT_COUNT:
             yield self._rejects(window_at, tick)
+        elif about["factor"] == CLOCK_LAG:
+            yield self._lags(str(about["station"]), window_at, tick)
         elif (derivation := run.derivation(point, period)) is not None:
             for one in derivation.inputs:
                 if one.lag == 0:
@@ -76,7 +78,7 @@ class Windows:
 
     def leaves(self, point: int, period: str, window_at: datetime) -> list[tuple[int, str, datetime]]:
         """The windows made of readings or smaller windows that everything here is computed from."""
-        if self._run.point(point)["factor"] in (STATION_PRESENCE, REJECT_COUNT):
+        if self._run.point(point)["factor"] in (STATION_PRESENCE, REJECT_COUNT, CLOCK_LAG):
             return []
         derivation = self._run.derivation(point, period)
         if derivation is None:
@@ -194,6 +196,21 @@ class Windows:
         n = self._run.readings.filter((pl.col("station") == station) & inside).height
         said = f"{n} reading{'' if n == 1 else 's'} of the station whose own time lies in this minute, of any factor"
         return Step("Inputs: whatever the station sent", [said], {"readings": n})
+
+    def _lags(self, station: str, window_at: datetime, tick: datetime) -> Step:
+        end_at = self._run.end_at(window_at, self._period)
+        inside = pl.col("received_at").is_between(window_at, end_at, "left") & (pl.col("known_at") <= tick)
+        rows = self._run.readings.filter((pl.col("station") == station) & inside)
+        ended_at = pl.col("event_at") + pl.duration(seconds=pl.col("period_s").fill_null(0))
+        lags = rows.select(s=(pl.col("received_at") - ended_at).dt.total_milliseconds() / 1000)["s"]
+        if lags.is_empty():
+            return Step("Inputs: receipt less the end of the period", ["nothing was received in this hour"], {})
+        said = (
+            f"from {lags.min():g} to {lags.max():g} s, of {lags.len()} readings received in this hour; the least counts"
+        )
+        return Step(
+            "Inputs: receipt less the end of the period", [said], {"readings": lags.len(), "least_s": lags.min()}
+        )
 
     def _rejects(self, window_at: datetime, tick: datetime) -> Step:
         end_at = self._run.end_at(window_at, self._period)

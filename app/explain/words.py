@@ -29,6 +29,7 @@ WHY: dict[str, str] = {
     NoJudgement.NOT_APPLICABLE: "a condition of the rule or limit is not met",
     NoJudgement.EXCUSED_BY_MARK: "beyond it, but marked with a reason that excuses it",
     NoJudgement.EXCUSED_BY_STOP: "beyond it, but during an approved stop",
+    NoJudgement.NOT_STOPPED: "the rule looks at approved stops alone, and none covers the whole window",
     NoJudgement.NO_DISCHARGE: "nothing was discharged in the whole window",
     COUNTED_OUT: "counted out otherwise than by its own mark or range",
     SAID_INVALID: "said to be invalid by people (a mark they made, a failed check)",

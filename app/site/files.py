@@ -1,4 +1,4 @@
-"""Reads a site from its directory: `site.yaml` and `registry/*.csv`.
+"""Reads a site from its directory: `site.yaml`, `registry/*.csv` and, where there is one, `routes.yaml`.
 
 Promises: a Site that came back is whole (every reference exists, every unit fits its factor); otherwise SiteErrors
 names every mistake with file, line, key and what would be right. Does not read rules/; does not open what the site
@@ -33,6 +33,8 @@ from contracts.site import (
 
 from .checks import Table, cross_check
 from .limit_rows import LimitRow, assign_limits
+from .routing_file import FILE as ROUTES
+from .routing_file import named_by, read_routing
 from .yaml_lines import Lines, SiteError, SiteErrors, read_yaml_with_lines, suggestion, validate
 
 __all__ = ["SiteError", "SiteErrors", "load_site", "read_yaml_with_lines", "validate"]
@@ -86,11 +88,17 @@ def load_site(directory: Path, library: Path | None = None) -> Site:
     errors += found
     factors, found = _factors(tables["factors"])
     errors += found + cross_check(tables, factors)
+    if file is not None:
+        names = {name: table.names if table.is_readable else () for name, table in tables.items()}
+        channels = [channel.name for channel in file.channels]
+        routing, found = read_routing(directory / ROUTES, named_by(channels, names, factors))
+        errors += found
     if file is None or errors:
         order = {directory / "registry" / f"{name}.csv": at for at, name in enumerate(TABLES)}
+        order[directory / ROUTES] = len(TABLES)
         raise SiteErrors(sorted(errors, key=lambda error: (order.get(error.path, -1), error.line or 0)))
     rows = {name: tuple(table.rows.values()) for name, table in tables.items() if name != "factors"}
-    return Site(file=file, factors=factors, **rows)
+    return Site(file=file, factors=factors, routing=routing, **rows)
 
 
 def _read_site_file(path: Path) -> tuple[SiteFile | None, list[SiteError]]:
@@ -101,7 +109,7 @@ def _read_site_file(path: Path) -> tuple[SiteFile | None, list[SiteError]]:
     file, errors = validate(SiteFile, data, path, line_of)
     if file is None:
         return None, errors
-    for key, names in (("collectors", file.collectors), ("webhooks", [hook.name for hook in file.webhooks])):
+    for key, names in (("collectors", file.collectors), ("channels", [channel.name for channel in file.channels])):
         for at, name in enumerate(names):
             if name in names[:at]:
                 errors.append(SiteError(path, line_of((key, at)), key, f"{name!r} is named twice"))

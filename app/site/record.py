@@ -13,11 +13,13 @@ from pathlib import Path
 from contracts import topics
 from contracts.ports import RawMessage
 from contracts.records import RECORD_VERSION, Record, decode, encode
+from store.journal_reader import last_payload
 from store.parquet import make_directory, replacing
 
 from .rule_files import TEST_SUFFIX, library_files
 
-READ = ("site.yaml", "registry/*.csv", "rules/*.yaml")
+READ = ("site.yaml", "routes.yaml", "registry/*.csv", "rules/*.yaml")
+ACTIVATE = "activate_site"  # action of a `$site` row
 LIBRARY = "library/"  # kept path of the library's rule files and of the program's own tables
 
 
@@ -58,7 +60,23 @@ def activation(digest: str, last: bytes | None, actor: str, origin: str, at: dat
     """The `$site` row to journal; none where `last`, the payload of the last one, names the same site."""
     if last is not None and decode(last).body["sha256"] == digest:
         return []
-    record = Record(
-        v=RECORD_VERSION, actor=actor, origin=origin, at=at, action="activate_site", body={"sha256": digest}
-    )
-    return [RawMessage("app", topics.JOURNAL_SITE, encode(record))]
+    return [site_row(encode(activating(digest, actor, origin, at)))]
+
+
+def activating(digest: str, actor: str, origin: str, at: datetime) -> Record:
+    return Record(v=RECORD_VERSION, actor=actor, origin=origin, at=at, action=ACTIVATE, body={"sha256": digest})
+
+
+def site_row(payload: bytes) -> RawMessage:
+    """Of one instant it stands before every message, whose sources sort after it."""
+    return RawMessage("app", topics.JOURNAL_SITE, payload)
+
+
+def last_activated(state_dir: Path) -> Record | None:
+    """The latest record of all journals that activated a site; None where there is none.
+
+    Raises JournalFailure where a journal cannot be read.
+    """
+    journals = [path for path in (state_dir / "journal").glob("*") if path.is_dir()]
+    payloads = [last_payload(path, topics.JOURNAL_SITE) for path in journals]
+    return max((decode(one) for one in payloads if one is not None), key=lambda record: record.at, default=None)

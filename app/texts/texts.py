@@ -55,6 +55,8 @@ class Texts:
         """Enterprise, outlet and its number (a river section has no enterprise); a park; a shared facility."""
         if (subject := self._of_park.place(station, language)) is not None:
             return subject
+        if station not in self._stations:
+            return station  # the site had it once: an alert of then ends
         outlet = self._outlets[self._stations[station].outlet]
         parts = [outlet.name_zh if language == "zh" else outlet.name_en]
         if outlet.enterprise is not None:
@@ -162,7 +164,9 @@ class Texts:
         final_from = self.final_from(episode)
         if tick > final_from:
             return FINALITY["final"][language]
-        by = self._deadlines[str(episode["station"])].per
+        if (own := self._deadlines.get(str(episode["station"]))) is None:
+            return ""
+        by = own.per
         at = local(final_from, self._site.time_zone).strftime("%H:%M" if by == "day" else "%m-%d %H:%M")
         return FINALITY[f"by_{by}"][language].format(at=at)
 
@@ -172,6 +176,8 @@ class Texts:
 
     def _code(self, episode: dict[str, object], limit: Limit | None) -> str:
         share = episode["kind"] == "occurrences" and limit is not None and limit.basis == "ultra_low"
+        if limit is None and episode["kind"] == "limit":
+            return "limit.notice"  # the site has it no more
         if limit is None or not (share or episode["kind"] == "limit"):
             return self._of_park.code(episode) or made_code(episode)
         outlet = self._outlets[limit.outlet]
