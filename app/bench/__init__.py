@@ -1,6 +1,6 @@
 """What `greenisland bench` measures: one file a case, named here. docs/guide/bench.md says how to add one."""
 
-from . import decode, ingest, journal, recovery, rejudge, replay, rules
+from . import decode, ingest, journal, latency, memory, recovery, rejudge, replay, rules
 from .harness import Case
 
 CASES: dict[str, Case] = {
@@ -10,5 +10,7 @@ CASES: dict[str, Case] = {
     "replay": replay.measure,
     "rejudge": rejudge.measure,
     "ingest": ingest.measure,
+    "memory": memory.measure,
+    "latency": latency.measure,
     "recovery": recovery.measure,
 }

@@ -24,21 +24,31 @@ PUBACK_BYTES = 4
 PAUSE_S = 0.002
 
 
-def rounds_of(site: Site) -> list[bytes]:
-    """One message a station, all factors: PUBLISH packets of MQTT 3.1.1 back to back, with `_AT` for the instant."""
+def _one_in_a_hundred(number: int, _variant: int) -> bool:
+    return number % IN_ALARM_EVERY == IN_ALARM_EVERY - 1
+
+
+def rounds_of(
+    site: Site, parts: int = 1, is_in_alarm: Callable[[int, int], bool] = _one_in_a_hundred
+) -> list[list[bytes]]:
+    """One message a station, all factors: PUBLISH packets of MQTT 3.1.1 back to back, with `_AT` for the instant.
+
+    A list a variant: its bytes in so many parts. is_in_alarm: of a station's number and a variant's.
+    """
     codes = sorted({point.factor for point in site.points})
     made = []
     for variant in range(VARIANTS):
         packets = []
         for number, station in enumerate(site.stations):
-            base = 600 if number % IN_ALARM_EVERY == IN_ALARM_EVERY - 1 else 100
+            base = 600 if is_in_alarm(number, variant) else 100
             values = ",".join(
                 f'"{code}":{(base + (7 * number + 37 * variant + n) % 300) / 10}' for n, code in enumerate(codes)
             )
             payload = f'{{"v":1,"station":"{station.station}","at":"{_AT}","readings":{{{values}}}}}'.encode()
             identifier = 1 + number + len(site.stations) * (variant % WINDOW_ROUNDS)
             packets.append(_publish(STATION_JSON.format(station=station.station), identifier, payload))
-        made.append(b"".join(packets))
+        each = -(-len(packets) // parts)
+        made.append([b"".join(packets[at : at + each]) for at in range(0, len(packets), each)])
     return made
 
 
@@ -49,12 +59,14 @@ def send(
     clock: Clock,
     rounds: int,
     may_send: Callable[[int], bool] = lambda _: True,
+    parts: int = 1,
+    is_in_alarm: Callable[[int, int], bool] = _one_in_a_hundred,
 ) -> None:
-    """Sends so many rounds, each stamped with the clock's now. may_send: asked with the messages sent so far.
+    """Sends so many rounds, each part stamped with the clock's now. may_send: asked with the messages sent so far.
 
     Raises ConnectionError where the broker refuses or leaves.
     """
-    made, stations = rounds_of(site), len(site.stations)
+    made, stations = rounds_of(site, parts, is_in_alarm), len(site.stations)
     with socket.create_connection(("127.0.0.1", port)) as broker:
         broker.sendall(_connect(USER, password))
         if broker.recv(4) != b"\x20\x02\x00\x00":
@@ -70,11 +82,12 @@ def send(
 
         for number in range(rounds):
             wait_for((number + 1 - WINDOW_ROUNDS) * stations)
-            while not may_send(number * stations):
-                time.sleep(PAUSE_S)
-            at = max(clock.now(), at + timedelta(microseconds=1))  # two values of one instant would be a rewrite
-            stamp = f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"
-            broker.sendall(made[number % VARIANTS].replace(_AT.encode(), stamp.encode()))
+            for n, packets in enumerate(made[number % VARIANTS]):
+                while not may_send(number * stations + n * -(-stations // parts)):
+                    time.sleep(PAUSE_S)
+                at = max(clock.now(), at + timedelta(microseconds=1))  # two values of one instant would be a rewrite
+                stamp = f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"
+                broker.sendall(packets.replace(_AT.encode(), stamp.encode()))
         wait_for(rounds * stations)
         broker.sendall(b"\xe0\x00")  # DISCONNECT
 

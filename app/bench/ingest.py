@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from contracts.site import Broker, Site
+from contracts.broker import Broker
 
 from .generator import USER
 from .harness import Figure, Size, Skipped, figure
@@ -37,7 +37,7 @@ STAGES = ("generator", "broker", "collector", "engine")
 
 def measure(size: Size) -> list[Figure]:
     """QoS 1, 14 readings a message: every minute mean judged, then every single reading judged."""
-    program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    program = program_of()
     if program is None:
         raise Skipped("Mosquitto is not installed; apt-get install mosquitto")
     figures: list[Figure] = []
@@ -54,6 +54,11 @@ def measure(size: Size) -> list[Figure]:
     return figures
 
 
+def program_of() -> str | None:
+    """Mosquitto, where it is installed."""
+    return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
 @dataclass(frozen=True)
 class _Look:
     """What had been done when."""
@@ -63,14 +68,20 @@ class _Look:
     cpu_s: dict[str, float]
 
 
-class _Run:
+class BenchSite:
+    """A made site, and its broker on the shipped configuration."""
+
     def __init__(self, size: Size, folder: Path, program: str, period: str):
-        self.size, self.folder, self.period, self.port = size, folder, period, _free_port()
-        self.rules = RULES[period]
-        self.site = self._site()
-        stations = len(self.site.stations)
-        self.rounds = -(-size.of(MESSAGES, LEAST_MESSAGES) // stations)
-        self.messages = self.rounds * stations
+        self.folder, self.port = folder, _free_port()
+        (folder / "password").write_text("c", encoding="utf-8")
+        site = site_of(size.of(OUTLETS, 2), STATIONS_EACH, period=period)
+        broker = Broker(port=self.port, username="collector-main", password_file=str(folder / "password"))
+        points = [
+            point.model_copy(update={"kind": "rtd", "period_s": 0, "interval_s": INTERVAL_S}) for point in site.points
+        ]
+        self.site = site.model_copy(
+            update={"file": site.file.model_copy(update={"broker": broker}), "points": tuple(points)}
+        )
         self.broker = Mosquitto(folder / "mosquitto", self.port, program)
         self.broker.add_user("collector-main", "c")
         self.broker.add_user(USER, "l")
@@ -78,16 +89,15 @@ class _Run:
         # the one difference to what is shipped: a user that speaks for every station
         acl.write_text(f"user {USER}\ntopic write gi/+/json\n\n{acl.read_text(encoding='utf-8')}", encoding="utf-8")
 
-    def _site(self) -> Site:
-        (self.folder / "password").write_text("c", encoding="utf-8")
-        site = site_of(self.size.of(OUTLETS, 2), STATIONS_EACH, period=self.period)
-        broker = Broker(port=self.port, username="collector-main", password_file=str(self.folder / "password"))
-        points = [
-            point.model_copy(update={"kind": "rtd", "period_s": 0, "interval_s": INTERVAL_S}) for point in site.points
-        ]
-        return site.model_copy(
-            update={"file": site.file.model_copy(update={"broker": broker}), "points": tuple(points)}
-        )
+
+class _Run:
+    def __init__(self, size: Size, folder: Path, program: str, period: str):
+        made = BenchSite(size, folder, program, period)
+        self.folder, self.period, self.rules = folder, period, RULES[period]
+        self.site, self.broker, self.port = made.site, made.broker, made.port
+        stations = len(self.site.stations)
+        self.rounds = -(-size.of(MESSAGES, LEAST_MESSAGES) // stations)
+        self.messages = self.rounds * stations
 
     def together(self) -> list[_Look]:
         """All stages at once; what was seen between the warm-up and the last message sent."""

@@ -40,8 +40,8 @@ class Counters:
     def __init__(self) -> None:
         # of messages, by the stage that has done with them; each is ready when it has started up
         self.sent, self.journalled, self.decided = (_SPAWN.RawValue(c_int64, 0) for _ in range(3))
-        self.ready = {name: _SPAWN.RawValue(c_int64, 0) for name in ("generator", "collector", "engine")}
-        self.readings, self.verdicts, self.rejects = (_SPAWN.RawValue(c_int64, 0) for _ in range(3))
+        self.ready = {name: _SPAWN.RawValue(c_int64, 0) for name in ("generator", "collector", "engine", "senders")}
+        self.readings, self.verdicts, self.rejects, self.notified = (_SPAWN.RawValue(c_int64, 0) for _ in range(4))
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def run_generator(
 
 
 def run_collector(site: Site, state_dir: Path, when: SiteTime, done: Counters) -> None:
-    stop, metrics = _told_to_stop(), CollectorMetrics()
+    stop, metrics = told_to_stop(), CollectorMetrics()
 
     def count() -> None:
         while not stop.wait(LOOK_EVERY_S):
@@ -123,7 +123,7 @@ def run_engine(site: Site, rules: list[Rule], state_dir: Path, done: Counters) -
         done.rejects.value += span.rejects.height
         done.decided.value += span.counts.get("messages", 0)
 
-    stop = _told_to_stop()
+    stop = told_to_stop()
     engine = Engine(site, rules, state_dir, SystemClock())
     done.ready["engine"].value = 1
     try:
@@ -132,7 +132,8 @@ def run_engine(site: Site, rules: list[Rule], state_dir: Path, done: Counters) -
         engine.close()
 
 
-def _told_to_stop() -> threading.Event:
+def told_to_stop() -> threading.Event:
+    """Set when the process is to end."""
     logging.basicConfig(level=logging.ERROR)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())

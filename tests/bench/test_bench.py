@@ -17,7 +17,7 @@ FIGURE_KEYS = {"figure", "unit", "min", "median", "max", "wanted", "met"}
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_case_gives_finite_positive_figures_as_json(case, tmp_path, require_program):
-    if case == "ingest":
+    if case in ("ingest", "latency"):
         require_program("mosquitto")
     result = CliRunner().invoke(app, ["bench", case, "--quick", "--json", "--folder", str(tmp_path)])
     assert result.exit_code == 0, result.output
@@ -51,7 +51,7 @@ def test_a_case_this_machine_lacks_something_for_is_skipped_and_says_what(monkey
 
 def test_a_load_round_is_whole_publish_packets_of_which_none_is_the_identifier_of_another():
     site = site_of(outlets=2, stations=3)
-    first, second = (packets_of(made) for made in rounds_of(site)[:2])
+    first, second = (packets_of(b"".join(made)) for made in rounds_of(site, parts=4)[:2])
     assert [packet["topic"] for packet in first] == [f"gi/{station.station}/json" for station in site.stations]
     assert {packet["qos"] for packet in first} == {1}
     identifiers = [packet["identifier"] for packet in first + second]  # both may be unacknowledged at once
@@ -81,6 +81,14 @@ def test_an_unknown_case_is_refused_with_the_cases_there_are():
     assert result.exit_code == 2
     assert "speed" in result.stderr
     assert "decode" in result.stderr
+
+
+def test_days_of_archive_are_for_the_case_that_makes_one(tmp_path):
+    result = CliRunner().invoke(app, ["bench", "rules", "--days", "365"])
+    assert result.exit_code == 2
+    assert "rejudge" in result.stderr
+    quick = ["bench", "rejudge", "--quick", "--json", "--folder", str(tmp_path), "--days", "3"]
+    assert CliRunner().invoke(app, quick).exit_code == 0
 
 
 def test_sides_are_measured_in_turn_and_the_first_turn_is_not_counted():

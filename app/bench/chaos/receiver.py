@@ -1,7 +1,8 @@
 """A receiver of notifications that records every delivery, whoever dies while making it."""
 
 import threading
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
@@ -10,6 +11,7 @@ class Delivery:
     key: str  # X-GreenIsland-Key
     channel: str  # the last part of the address
     body: bytes
+    at_s: float = field(default_factory=time.monotonic)
 
 
 class Receiver:
