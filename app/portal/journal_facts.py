@@ -1,0 +1,40 @@
+"""People's facts for readers: the marks of the journals with their history, read again when they are a little old."""
+
+import sqlite3
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from contracts.clock import Clock
+from contracts.ports import JournalFailure
+from contracts.site import Site
+from rules.fact_history import mark_history
+from rules.mark_tables import Marking
+
+from ..operators import spool
+from ..operators.facts_read import read_facts
+from .problems import Problem
+
+FRESH = timedelta(seconds=2)
+
+
+class JournalFacts:
+    def __init__(self, state_dir: Path, site: Site, marking: Marking, clock: Clock):
+        self._state_dir, self._site, self._marking, self._clock = state_dir, site, marking, clock
+        self._lock = threading.Lock()
+        self._read_at: datetime | None = None
+        self._marks: list[dict[str, Any]] = []
+
+    def marks(self) -> tuple[list[dict[str, Any]], list[str]]:
+        """(rules.fact_history.mark_history, what is not among them yet). Raises Problem."""
+        with self._lock:
+            now = self._clock.now()
+            if self._read_at is None or not timedelta(0) <= now - self._read_at < FRESH:
+                try:
+                    facts, _ = read_facts(self._state_dir, self._site)
+                except (sqlite3.Error, JournalFailure, OSError) as error:
+                    raise Problem("not-ready", what=f"a journal cannot be read: {error}") from error
+                self._marks, self._read_at = mark_history(facts, self._marking), now
+            n = len(spool.waiting(self._state_dir))
+            return self._marks, [f"{n} records wait to be journalled"] if n else []
