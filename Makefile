@@ -19,7 +19,7 @@ demo: setup ## a whole centre on this machine: a day of history, then live, with
 	$(BIN)/greenisland demo $(ARGS)
 
 test: setup check ## everything but the long runs; names what is missing. The laws hold on one thread as well
-	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "not long" -n 2 $(ONE_THREAD)
+	HYPOTHESIS_PROFILE=again POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "not long" -n 2 $(ONE_THREAD)
 	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal $(ARGS)
 
 test-long: setup ## the long runs and many more examples of every law

@@ -5,14 +5,24 @@ import sys
 import typer
 
 from .commands import (
+    alerts,
+    alerts_route,
     backup,
     bench,
     decode,
     demo,
+    deploy,
+    doctor,
+    explain,
     fact,
     feed_from_csv,
+    grafana,
+    influx,
     mark,
+    outbox,
+    portal,
     rejudge,
+    reload,
     replay,
     rules,
     rules_diff,
@@ -23,6 +33,7 @@ from .commands import (
     run,
     simulate,
     status,
+    user,
     verify,
 )
 from .commands import feed as feeds
@@ -39,14 +50,31 @@ marks = typer.Typer(no_args_is_help=True, help="Data marks (数据标记): make,
 facts = typer.Typer(no_args_is_help=True, help="Approved stops, checks of analysers, manual readings; all facts.")
 app.add_typer(marks, name="mark")
 app.add_typer(facts, name="fact")
+alert = typer.Typer(no_args_is_help=True, help="Alerts: look at them, acknowledge, assign, silence; try routes out.")
+app.add_typer(alert, name="alerts")
+users = typer.Typer(no_args_is_help=True, help="Accounts of the portal: who may come in, as whom, for what.")
+app.add_typer(users, name="user")
+outgoing = typer.Typer(no_args_is_help=True, help="Notifications: what waits, was refused or given up; try a channel.")
+app.add_typer(outgoing, name="outbox")
+
+boards = typer.Typer(no_args_is_help=True, help="Boards in a centre's own Grafana: push them, or say what differs.")
+app.add_typer(boards, name="grafana")
+deploying = typer.Typer(no_args_is_help=True, help="A deployment: secrets, certificates, credentials, buckets.")
+stations = typer.Typer(no_args_is_help=True, help="One station's credential for the broker.")
+app.add_typer(deploying, name="deploy")
+deploying.add_typer(stations, name="station")
 
 app.command("demo")(demo.demo_command)
 app.command("run")(run.run_command)
+app.command("reload")(reload.reload_command)
 app.command("decode")(decode.decode_command)
 app.command("simulate")(simulate.simulate)
 app.command("replay")(replay.replay_command)
 app.command("rejudge")(rejudge.rejudge_command)
+app.command("portal")(portal.portal_command)
 app.command("status")(status.status_command)
+app.command("doctor")(doctor.doctor_command)
+app.command("explain")(explain.explain_command)
 app.command("verify")(verify.verify_command)
 app.command("backup")(backup.backup_command)
 app.command("restore")(backup.restore_command)
@@ -66,11 +94,38 @@ marks.command("list")(mark.list_command)
 marks.command("withdraw")(mark.withdraw_command)
 marks.command("review")(mark.review_mark_command)
 marks.command("types")(mark.types_command)
+alert.command("list")(alerts.list_command)
+alert.command("show")(alerts.show_command)
+alert.command("acknowledge")(alerts.acknowledge_command)
+alert.command("assign")(alerts.assign_command)
+alert.command("comment")(alerts.comment_command)
+alert.command("silence")(alerts.silence_command)
+alert.command("unsilence")(alerts.unsilence_command)
+alert.command("silences")(alerts.silences_command)
+alert.command("route")(alerts_route.route_command)
 facts.command("stop")(fact.stop_command)
 facts.command("qc")(fact.qc_command)
 facts.command("manual")(fact.manual_command)
 facts.command("list")(fact.list_facts_command)
 facts.command("withdraw")(fact.withdraw_fact_command)
+users.command("add")(user.add_command)
+users.command("list")(user.list_command)
+users.command("passwd")(user.passwd_command)
+users.command("disable")(user.disable_command)
+users.command("enable")(user.enable_command)
+users.command("token")(user.token_command)
+users.command("revoke")(user.revoke_command)
+outgoing.command("list")(outbox.list_command)
+outgoing.command("retry")(outbox.retry_command)
+outgoing.command("test")(outbox.try_command)
+
+boards.command("push")(grafana.push_command)
+boards.command("diff")(grafana.diff_command)
+deploying.command("init")(deploy.init_command)
+deploying.command("check")(deploy.check_command)
+deploying.command("influx")(influx.influx_command)
+stations.command("add")(deploy.add_command)
+stations.command("revoke")(deploy.revoke_command)
 
 
 def main() -> None:

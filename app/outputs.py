@@ -3,13 +3,14 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from contracts.frames import AGGREGATES, VERDICTS
+from contracts.ports import Notification
 from store.archive import AGGREGATE_KEY, VERDICT_KEY
 from store.parquet import content_digest, write_parquet
 
@@ -28,6 +29,7 @@ class Outputs:
     episodes: Episodes = field(default_factory=Episodes)
     rejects: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
+    notifications: list[str] = field(default_factory=list)  # a line each
 
     def add(
         self,
@@ -36,6 +38,7 @@ class Outputs:
         rejects: pl.DataFrame,
         transitions: list[dict[str, object]],
         counts: dict[str, int],
+        notifications: Sequence[Notification] = (),
     ) -> None:
         if not aggregates.is_empty():
             self.aggregates.append(aggregates)
@@ -44,9 +47,10 @@ class Outputs:
         self.rejects.update(dict(rejects["reason"].value_counts().iter_rows()))
         self.counts.update(counts)
         self.episodes.apply(transitions)
+        self.notifications += [notification_line(one) for one in notifications]
 
     def write(self, out: Path, seconds: float | None = None) -> dict[str, object]:
-        """Writes aggregates.parquet, verdicts.parquet, alerts.ndjson, summary.json; returns the summary.
+        """Writes aggregates, verdicts (.parquet), alerts, notifications (.ndjson) and the summary, which it returns.
 
         seconds: how long it took; only a run that measured it says so, and the digest does not cover it.
         """
@@ -57,7 +61,14 @@ class Outputs:
         write_parquet(verdicts, out / "verdicts.parquet", VERDICT_ORDER, VERDICTS)
         alerts = "".join(alert_line(episode) for episode in self.alerts())
         (out / "alerts.ndjson").write_text(alerts, encoding="utf-8")
-        parts = [content_digest(aggregates, AGGREGATE_ORDER), content_digest(verdicts, VERDICT_ORDER), alerts]
+        notifications = "".join(self.notifications)
+        (out / "notifications.ndjson").write_text(notifications, encoding="utf-8")
+        parts = [
+            content_digest(aggregates, AGGREGATE_ORDER),
+            content_digest(verdicts, VERDICT_ORDER),
+            alerts,
+            notifications,
+        ]
         summary: dict[str, object] = {
             "messages": self.counts["messages"],
             "readings": self.counts["readings"],
@@ -71,6 +82,7 @@ class Outputs:
             "windows": dict(sorted(aggregates["period"].value_counts().iter_rows())),
             "verdicts": dict(sorted(verdicts["state"].value_counts().iter_rows())),
             "alerts": len(self.episodes.by_id),
+            "notifications": len(self.notifications),
             "digest": hashlib.sha256("\n".join(parts).encode()).hexdigest(),
         }
         if seconds is not None:
@@ -87,6 +99,12 @@ class Outputs:
 
 def alert_line(episode: dict[str, object]) -> str:
     return json.dumps(episode, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def notification_line(told: Notification) -> str:
+    """What was to be sent: `key`, `channel` and its body, in the order in which it was decided."""
+    row = {"key": told.key, "channel": told.channel, "body": told.body}
+    return json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def _all(frames: list[pl.DataFrame], schema: pl.Schema) -> pl.DataFrame:

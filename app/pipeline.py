@@ -1,21 +1,35 @@
 """The one evaluation path: raw messages in, everything that is decided out. Live, replay and rule tests call it.
 
-Promises: outputs depend on the set of messages alone, not on how it is cut into steps. No I/O; no wall clock.
+Promises: outputs depend on the set of messages alone, not on how it is cut into steps. No I/O; no wall clock. How
+long a stage took is told beside what it made, and decides nothing.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from time import perf_counter
+from typing import TypeVar
 
 import polars as pl
 
 from contracts.civil_time import next_boundary
 from contracts.facts import FACTS
 from contracts.frames import AGGREGATES, EVENTS, READINGS, REJECTS, VERDICTS, empty
-from contracts.ports import PutAway
+from contracts.ports import Notification, PutAway
 from contracts.reasons import Transition
 from contracts.site import Site
 from ingest.decode import Decoder, batch_of
+from notify.action_records import actions_of
+from notify.adapt import adapt
+from notify.planned import Told
+from notify.rests import Rests, rests_of
+from notify.tell_plan import compile_telling
+from notify.tell_state import TellState
+from notify.telling import tell
 from rules.alerts import AlertChange, AlertState, record, update
+from rules.carried import Carried
+from rules.carry import Over, carry_over, numbered
+from rules.due import PERIODS
 from rules.evaluate import evaluate, verdicts
 from rules.fact_records import facts_of, unique_facts
 from rules.facts import effects
@@ -28,6 +42,10 @@ from rules.spec import Rule
 from rules.ticks import TICK, SiteClock, stamp
 from rules.windows import DECISIONS, WindowState, advance, latest_at, start
 
+from .texts.told import ToldTexts
+
+_Made = TypeVar("_Made")
+
 
 @dataclass
 class PipelineState:
@@ -39,6 +57,10 @@ class PipelineState:
     before_clock: pl.DataFrame | None = None  # messages that came before every collector had spoken
     facts: pl.DataFrame = field(default_factory=lambda: empty(FACTS))  # everything people have said so far
     away: PutAway = field(default_factory=InMemory)  # where windows are put that only very late data ask for
+    site: str | None = None  # name of the site that holds; None: the first one
+    carried: Carried | None = None  # from the sites that held before it
+    ended: list[dict[str, object]] = field(default_factory=list)  # transitions of what it gave up, not told yet
+    telling: TellState = field(default_factory=TellState)
 
 
 @dataclass(frozen=True)
@@ -56,14 +78,23 @@ class Span:
     clock_to: datetime | None
     # every window decided, of points nobody sees as well: for whoever explains them
     decisions: pl.DataFrame = field(default_factory=lambda: empty(DECISIONS))
+    notifications: list[Notification] = field(default_factory=list)  # in the order in which they are to be sent
+    told: Told = field(default_factory=Told)  # how they were planned, what was held back, what operators did
+    took_s: dict[str, float] = field(default_factory=dict, compare=False)  # by stage: decode, windows, rules, alerts
 
 
 class Pipeline:
-    def __init__(self, site: Site, rules: list[Rule]):
+    def __init__(self, site: Site, rules: list[Rule], carried: Carried | None = None):
+        """carried: of the state it is to go on with. Raises rules.carry.NotCarried where that is of another site."""
         self.site = site
-        self.plan: Plan = compile_plan(site, rules)
+        plan = compile_plan(site, rules)
+        self.plan: Plan = plan if carried is None else numbered(plan, carried)
         self._decoder = Decoder(site)
         self._marking = compile_marking(site)
+        self.telling = compile_telling(site)
+        self.words = ToldTexts(site, self.telling)
+        self._at_rest: tuple[pl.DataFrame, Rests] | None = None  # of these effects
+        self._took_s: dict[str, float] = {}  # of the step under way
 
     def step(self, state: PipelineState, messages: pl.DataFrame) -> Span:
         """Takes MESSAGES in feed order; decides every tick the site's clock has reached."""
@@ -80,12 +111,28 @@ class Pipeline:
             state.windows = start(clock.first_at, state.away)
         state.clock = clock
         unreadable = self._take_facts(state, stamped)
-        decoded = self._decoder.decode(batch_of(stamped.drop("known_at"), stamped["known_at"]))
+        batch = batch_of(stamped.drop("known_at"), stamped["known_at"])
+        decoded = self._timed("decode", lambda: self._decoder.decode(batch))
         rejects = pl.concat([decoded.rejects, unreadable]) if unreadable.height else decoded.rejects
         return self._decide(state, clock_from, clock.now, None, decoded.readings, rejects, decoded.events, messages)
 
+    def take_over(self, before: "Pipeline", state: PipelineState) -> Over | None:
+        """Makes the state of another site's pipeline this one's, which must not have decided anything yet.
+
+        None where nothing had been decided before: it begins as any first site does.
+        """
+        if state.windows is None:
+            return None
+        over = carry_over(before.plan, self.plan, state.windows, state.alerts)
+        self.plan, state.carried = over.plan, over.plan.carried
+        state.ended += over.ended
+        state.windows.effects = effects(state.facts, self.plan.points, self._marking)
+        adapt(self.telling, state.telling)
+        return over
+
     def _take_facts(self, state: PipelineState, stamped: pl.DataFrame) -> pl.DataFrame:
         """Adds what people said to the state; returns records that cannot be read, as REJECTS."""
+        state.telling.waiting += actions_of(stamped)
         said, unreadable = facts_of(stamped)
         if said.height:
             state.facts = unique_facts(pl.concat([state.facts, said]))
@@ -99,7 +146,8 @@ class Pipeline:
             return None
         ended_at = state.windows.tick + TICK
         last_at = max(ended_at, latest_at(state.windows) or ended_at)
-        far = next_boundary(last_at, "year", self.plan.zone) + max(self.plan.hold.values()) + timedelta(minutes=1)
+        hold = max(self.plan.hold_longest(period) for period in PERIODS)
+        far = next_boundary(last_at, "year", self.plan.zone) + hold + timedelta(minutes=1)
         nothing = (empty(READINGS), empty(REJECTS), empty(EVENTS), None)
         return self._decide(state, state.windows.tick, far, ended_at, *nothing)
 
@@ -115,9 +163,13 @@ class Pipeline:
         messages: pl.DataFrame | None,
     ) -> Span:
         assert state.windows is not None
-        made = advance(self.plan, state.windows, samples_of(readings, rejects, self.plan), to, grid_to)
-        judged = evaluate(self.plan, made.decisions)
-        changes = update(self.plan, state.alerts, judged, to, state.windows.store)
+        windows = state.windows
+        samples = self._timed("windows", lambda: samples_of(readings, rejects, self.plan))
+        made = self._timed("windows", lambda: advance(self.plan, windows, samples, to, grid_to))
+        judged = self._timed("rules", lambda: evaluate(self.plan, made.decisions))
+        changes = self._timed("alerts", lambda: update(self.plan, state.alerts, judged, to, windows.store))
+        ended = [row for row in state.ended if row["tick"] <= to]  # type: ignore[operator]
+        state.ended = state.ended[len(ended) :]
         events = pl.concat([events, rewritten_events(self.plan, made.rewritten)])
         counts = {
             "messages": 0 if messages is None else messages.filter(~pl.col("topic").str.starts_with("$")).height,
@@ -130,7 +182,24 @@ class Pipeline:
             "from_archive": made.put_away,
             "beyond_max_age": made.beyond,
         }
-        return self._span((clock_from, to), readings, rejects, events, (made.decisions, judged), changes, counts)
+        span = self._span((clock_from, to), readings, rejects, events, (made.decisions, judged), changes, counts)
+        transitions = [*ended, *span.transitions]
+        rests = self._rests(state.windows.effects)
+        told = tell(self.telling, state.telling, transitions, (), rests, to, ended_at=grid_to)
+        notifications = [self.words.notification(one) for one in told.planned]
+        took_s, self._took_s = self._took_s, {}
+        return replace(span, transitions=transitions, notifications=notifications, told=told, took_s=took_s)
+
+    def _timed(self, stage: str, work: Callable[[], _Made]) -> _Made:
+        began_s = perf_counter()
+        made = work()
+        self._took_s[stage] = self._took_s.get(stage, 0.0) + perf_counter() - began_s
+        return made
+
+    def _rests(self, effects: pl.DataFrame) -> Rests:
+        if self._at_rest is None or self._at_rest[0] is not effects:
+            self._at_rest = (effects, rests_of(effects, self.plan.points))
+        return self._at_rest[1]
 
     def _span(
         self,

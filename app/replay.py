@@ -11,8 +11,11 @@ from rules.spec import Rule
 from rules.ticks import CLOCK_PREFIX, SiteClock, collectors_of
 from store.put_away import Folder
 
+from .evidence.site import KeptSite
 from .outputs import Outputs
-from .pipeline import Pipeline, PipelineState
+from .pipeline import PipelineState
+from .reloading import Load, Sites
+from .service.checkpoint import fingerprint
 
 STEP_ROWS = 100_000
 
@@ -43,26 +46,31 @@ def replay(
     step_rows: int = STEP_ROWS,
     close: bool = True,
     progress: Callable[[int], None] = lambda _: None,
+    load: Load = lambda _: None,
 ) -> Outputs:
     """Runs a feed (MESSAGES, as a set) through the pipeline.
 
     close: end every window that had begun, as a feed's end does; false leaves them open, as a running system would.
     progress: told the number of messages done.
+    load: the sites that the feed's `$site` rows name, each decides from its row on; without it `site` throughout.
     """
     ordered = feed.unique().sort("received_at", "source", "topic", "payload")
     collectors = collectors_of(ordered)
     if not close:
         ordered = to_last_clock(ordered, collectors)
-    pipeline = Pipeline(site, rules)
+    sites = Sites(KeptSite(fingerprint(site, rules), site, rules), load)
     outputs = Outputs()
     done = 0
     with TemporaryDirectory(prefix="greenisland-") as folder:
         state = PipelineState(SiteClock(collectors), away=Folder(Path(folder), is_kept=False))
         for messages in cut(ordered, step_rows):
-            span = pipeline.step(state, messages)
-            outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts)
+            for section in sites.sections(state, messages):
+                span = sites.step(state, section)
+                outputs.add(
+                    span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts, span.notifications
+                )
             done += messages.height
             progress(done)
-        if close and (span := pipeline.close(state)) is not None:  # type: ignore[assignment]
-            outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts)
+        if close and (span := sites.pipeline(state).close(state)) is not None:  # type: ignore[assignment]
+            outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts, span.notifications)
     return outputs

@@ -62,6 +62,7 @@ UNITS: dict[str, tuple[str, float]] = {
 # Factors the pipeline itself makes, per station; no device may send them.
 STATION_PRESENCE = "$station"  # one sample a minute in which any reading of the station's own clock falls
 REJECT_COUNT = "$rejects"  # one sample a rejected message or reading, by receive time
+CLOCK_LAG = "$clock_lag"  # seconds from the end of a message's period to its receipt, one sample a message
 TREATMENT_OFF = "$treatment_off"  # 1 while production runs and its treatment does not, 0 otherwise
 RIVER_CLASS = "$river_class"  # 1 to 5, 6 worse than V; of a section, by its worst factor
 DEVICE_PREFIX = "dev_"  # "dev_a21026", "dev_zs_a21026": the device's own hours or days, beside those we compute
@@ -76,6 +77,7 @@ WIND_SPEED, WIND_DIRECTION = "a01007", "a01008"
 OWN_FACTORS = {
     STATION_PRESENCE: Factor(STATION_PRESENCE, "数据到达", "data arriving", "1", 0),
     REJECT_COUNT: Factor(REJECT_COUNT, "拒收报文", "rejected messages", "1", 0),
+    CLOCK_LAG: Factor(CLOCK_LAG, "数采仪时钟", "logger's clock", "1", 0),
     RIVER_CLASS: Factor(RIVER_CLASS, "水质类别", "water class", "1", 0),
     TREATMENT_OFF: Factor(TREATMENT_OFF, "治理设施未同步运行", "treatment off while producing", "1", 0),
 }

@@ -7,7 +7,15 @@ import zlib
 
 import polars as pl
 
-from .factors import CONVERTED_PREFIX, DEVICE_PREFIX, DRY_STANDARD_PREFIX, REJECT_COUNT, STATION_PRESENCE, TREATMENT_OFF
+from .factors import (
+    CLOCK_LAG,
+    CONVERTED_PREFIX,
+    DEVICE_PREFIX,
+    DRY_STANDARD_PREFIX,
+    REJECT_COUNT,
+    STATION_PRESENCE,
+    TREATMENT_OFF,
+)
 from .frames import PARTITIONS
 from .site import Point, Site
 
@@ -67,7 +75,7 @@ def _sent(point: Point) -> dict[str, object]:
 
 
 def point_table(site: Site) -> pl.DataFrame:
-    """POINTS: registered points, their `ds_`, `zs_`, `dev_` points; per station presence, rejects, pairs."""
+    """POINTS: registered points, their `ds_`, `zs_`, `dev_` points; per station presence, rejects, lag, pairs."""
     medium_of = {outlet.outlet: outlet.medium for outlet in site.outlets}
     outlet_of = {station.station: station.outlet for station in site.stations}
     rows = []
@@ -120,11 +128,30 @@ def point_table(site: Site) -> pl.DataFrame:
         # a station out of use is not silent
         add(station.station, STATION_PRESENCE, valid_from=station.valid_from, valid_to=station.valid_to)
         add(station.station, REJECT_COUNT)
+        add(station.station, CLOCK_LAG)
+    dated = {(point.station, point.factor): point for point in site.points}
     for pair in site.pairs:
-        add(pair.treatment_station, f"{TREATMENT_OFF}:{pair.pair}", own=TREATMENT_OFF)
+        # while both meters are there: a pair of which one was removed is not looked at any more
+        meters = [
+            dated[name]
+            for name in (
+                (pair.production_station, pair.production_factor),
+                (pair.treatment_station, pair.treatment_factor),
+            )
+            if name in dated
+        ]
+        from_days = [one.valid_from for one in meters if one.valid_from is not None]
+        to_days = [one.valid_to for one in meters if one.valid_to is not None]
+        add(
+            pair.treatment_station,
+            f"{TREATMENT_OFF}:{pair.pair}",
+            own=TREATMENT_OFF,
+            valid_from=max(from_days, default=None),
+            valid_to=min(to_days, default=None),
+        )
 
     for row in rows:
         row["about"] = row["factor"].removeprefix(DEVICE_PREFIX).removeprefix(DRY_STANDARD_PREFIX)
-        row |= {"is_published": row["factor"] not in (STATION_PRESENCE, REJECT_COUNT)}
+        row |= {"is_published": row["factor"] not in (STATION_PRESENCE, REJECT_COUNT, CLOCK_LAG)}
     frame = pl.DataFrame(rows, schema={name: dtype for name, dtype in POINTS.items() if name != "point"})
     return frame.sort("station", "factor").with_row_index("point").match_to_schema(POINTS)

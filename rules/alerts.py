@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from contracts.reasons import Alert, Transition
+from contracts.reasons import OVER, Transition
 
 from .episodes import Episode, Machine, Window, changes, episode_id, fold, step
 from .plan import Plan
@@ -219,6 +219,6 @@ def record(plan: Plan, binding: int, episode: Episode) -> dict[str, Any]:
         # of an open one it moves on with every window, which is no transition
         "last_at": episode.last_at.isoformat() if episode.resolved_at else None,
         "resolved_at": episode.resolved_at.isoformat() if episode.resolved_at else None,
-        "open": episode.state != Alert.RESOLVED,
+        "open": episode.state not in OVER,
         "made_of": plan.made_of.get(about["point"]),
     }

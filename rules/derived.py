@@ -11,7 +11,7 @@ import polars as pl
 from contracts.civil_time import PERIODS as CIVIL_STEP
 from contracts.frames import INSTANT
 
-from .due import decided_at, end_of, home_at, homes
+from .due import end_of, home_at, homes
 from .exact import half_even
 from .formulas import TOTAL_EXTRA, finish
 from .marked import AGAIN
@@ -46,6 +46,7 @@ def derive(
         if not again.is_empty():
             asked = again.rename({"point": "out"}).join(derived, on="out", how="semi")
             due = pl.concat([due, _at_ticks(plan, period, asked)]).unique(_WINDOW)
+        due = _within_dates(plan, period, due)
         if due.is_empty():
             continue
         asked = due.join(derived, on="out", how="left")
@@ -55,7 +56,13 @@ def derive(
             of_kind = inputs.join(rows, on="out", how="semi", maintain_order="left")
             made.append(_OF_THEIR_PARTS[str(kind)](store, period, rows, of_kind, effects))
         if not (rows := asked.filter(~own)).is_empty():
-            made.append(finish(_gathered(plan, store, period, rows, inputs), plan.formulas))
+            gathered = _gathered(plan, store, period, rows, inputs)
+            if period == "instant":  # what is converted or held under a condition is there when its own reading is
+                gathered = gathered.filter(pl.col("present_a") > 0)
+            if not gathered.is_empty():
+                made.append(finish(gathered, plan.formulas))
+        if not made:
+            continue
         decided = pl.concat([decided, keep(pl.concat(made, how="diagonal").sort("point", "window_at", "tick"))])
 
 
@@ -84,12 +91,21 @@ def _due(plan: Plan, period: str, decided: pl.DataFrame, inputs: pl.DataFrame) -
     if lagged:
         touched = touched.with_columns(window_at=_later(pl.col("window_at"), pl.col("lag"), period, plan.zone))
         # of a window that is not over yet the input of no lag is still to come
-        touched = touched.filter(pl.col("tick") >= decided_at(period, plan.hold, plan.zone))
+        touched = touched.filter(pl.col("tick") >= plan.decided_at(period))
     return _at_ticks(plan, period, touched.select(_WINDOW).unique())
 
 
+def _within_dates(plan: Plan, period: str, due: pl.DataFrame) -> pl.DataFrame:
+    """Without windows of days on which the output is not there, though one of its inputs may be."""
+    valid_from, valid_to = (plan.points[name].gather(due["out"]) for name in ("valid_from", "valid_to"))
+    if period in ("month", "year") or valid_from.null_count() + valid_to.null_count() == 2 * due.height:
+        return due
+    day = pl.col("window_at").dt.convert_time_zone(plan.zone).dt.date()
+    return due.filter((day >= valid_from).fill_null(True) & (day <= valid_to).fill_null(True))
+
+
 def _at_ticks(plan: Plan, period: str, asked: pl.DataFrame) -> pl.DataFrame:
-    its_own = pl.col("tick") == decided_at(period, plan.hold, plan.zone)
+    its_own = pl.col("tick") == plan.decided_at(period)
     seconds = (end_of(period, plan.zone) - pl.col("window_at")).dt.total_seconds()
     return asked.with_columns(on_time=its_own, window_s=seconds).match_to_schema(_DUE)
 

@@ -1,10 +1,11 @@
 """When windows are due, and where their decisions are kept: what windows and derived points have in common."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from contracts.civil_time import window_end, window_start
+from contracts.frames import INSTANT
 
 from .ticks import ceil_tick
 from .window_store import KEYED_BY_PART
@@ -23,6 +24,14 @@ def end_of(period: str, zone: str) -> pl.Expr:
 def decided_at(period: str, hold: dict[str, timedelta], zone: str) -> pl.Expr:
     """The first tick not before the window's end + hold."""
     return ceil_tick(end_of(period, zone) + pl.duration(microseconds=hold[period] // _MICROSECOND))
+
+
+def first_undecided(period: str, tick: datetime, hold: timedelta, zone: str) -> datetime:
+    """Windows that start before it have been due at the tick, others not."""
+    at = tick - hold
+    if period == "instant":
+        return at + _MICROSECOND
+    return pl.select(window_start(pl.lit(at, INSTANT), period, zone)).item()
 
 
 def homes(period: str) -> list[str]:

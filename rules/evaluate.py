@@ -11,6 +11,7 @@ from contracts.reasons import NoJudgement, Verdict
 from .bindings import THRESHOLD_EXTRA
 from .due import PERIODS
 from .exact import half_even
+from .marked import WHOLE_STOP
 from .plan import Plan
 from .window_parts import NOT_APPLICABLE
 
@@ -89,14 +90,14 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
     needs_value = ~pl.col("statistic").is_in(COUNTS)
     has_limit = pl.col("is_limit_reached").is_not_null()
     no_judgement = (
-        pl.when(needs_value & pl.col("reason").is_not_null())
+        pl.when(pl.col("while_stopped") & pl.col("excused").ne_missing(WHOLE_STOP))
+        .then(pl.lit(NoJudgement.NOT_STOPPED))
+        .when(needs_value & pl.col("reason").is_not_null())
         .then("reason")
         .when(needs_value & (pl.col("n") < pl.col("values_min")))
         .then(pl.lit(NoJudgement.TOO_FEW_VALID))
         .when(~has_limit)
         .then(pl.lit(NoJudgement.NO_LIMIT))
-        .when(pl.col("while_stopped") & pl.col("excused").ne_missing("stop"))
-        .then(pl.lit(NoJudgement.NOT_APPLICABLE))
     )
 
     def reached(threshold: str) -> pl.Expr:
@@ -128,7 +129,7 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
             .then(pl.lit("orange"))
             .when(pl.col("counts") & reached("yellow"))
             .then(pl.lit("yellow")),
-            state=pl.when(pl.col("reason").is_in(NOT_APPLICABLE))
+            state=pl.when(pl.col("reason").is_in([*NOT_APPLICABLE, str(NoJudgement.NOT_STOPPED)]))
             .then(pl.lit(Verdict.NOT_APPLICABLE))
             .when(~pl.col("judged"))
             .then(pl.lit(Verdict.NO_JUDGEMENT))
@@ -139,7 +140,9 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
         .with_columns(is_excused=_EXCUSED)
         .with_columns(
             level=pl.when(~pl.col("is_excused")).then("level"),
-            reason=pl.when("is_excused").then(pl.lit("excused_by_") + pl.col("excused")).otherwise("reason"),
+            reason=pl.when("is_excused")
+            .then(pl.lit("excused_by_") + pl.col("excused").str.strip_prefix("whole_"))
+            .otherwise("reason"),
             state=pl.when("is_excused").then(pl.lit(Verdict.NOT_APPLICABLE)).otherwise("state"),
         )
         .select(

@@ -1,7 +1,7 @@
 """Operators' records out of the journal's `$operator` rows, as FACTS.
 
 Promises: pure; nothing raises and nothing is dropped: a record is a fact, or a reject with what is wrong, or of an
-action that is no fact. Copies of a record are one fact, known as soon as the first of them.
+action on alerts (notify.action_records). Copies of a record are one fact, known as soon as the first of them.
 """
 
 from datetime import UTC
@@ -9,6 +9,7 @@ from datetime import UTC
 import msgspec
 import polars as pl
 
+from contracts.actions import ACTIONS, action_of
 from contracts.facts import FACTS, Manual, Mark, Qc, Review, Stop, Withdrawal, fact_name, from_body
 from contracts.frames import REJECTS
 from contracts.reasons import Reject
@@ -26,7 +27,9 @@ def facts_of(messages: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         payload = row["payload"]
         try:
             record = decode(payload)
-            if record.action not in OTHER_ACTIONS:
+            if record.action in ACTIONS:
+                action_of(record, payload, row["known_at"])
+            elif record.action not in OTHER_ACTIONS:
                 facts.append(fact_of(record, payload) | {"known_at": row["known_at"]})
         except (msgspec.DecodeError, ValueError, OverflowError) as error:
             about = {"reason": Reject.UNREADABLE_RECORD.value, "detail": str(error)[:DETAIL_MAX]}

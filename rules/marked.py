@@ -12,10 +12,10 @@ from contracts.facts import EFFECTS
 from contracts.frames import INSTANT
 
 from .counted import holding, holds_at
-from .due import decided_at
 from .plan import Plan
 from .window_store import WindowStore
 
+WHOLE_STOP = "whole_stop"
 AGAIN = pl.Schema({"point": pl.UInt32, "window_at": INSTANT, "tick": INSTANT})
 EXCUSED_PERIODS = ("instant", "minute", "five_minute", "hour", "day")  # a month is not excused for an hour of it
 
@@ -52,25 +52,34 @@ def stirred(
         starts = pl.datetime_ranges(first, last, CIVIL_STEP[period], closed="left")
         touched = edges.with_columns(window_at=starts).explode("window_at")
         touched = touched.with_columns(pl.col("window_at").dt.convert_time_zone("UTC").dt.cast_time_unit("us"))
-    decided = decided_at(period, plan.hold, plan.zone)
+    decided = plan.decided_at(period)
     # what is older still is not kept any more
-    touched = touched.filter((pl.col("tick") > decided) & (pl.col("tick") <= decided + plan.reach))
+    touched = touched.filter((pl.col("tick") > decided) & plan.is_kept(pl.col("tick"), decided))
     return touched.select(AGAIN.names()).unique().match_to_schema(AGAIN)
 
 
 def excused(made: pl.DataFrame, period: str, effects: pl.DataFrame) -> pl.DataFrame:
-    """Adds `excused`: why an exceedance is not held against the window at its tick: "stop", "mark", or null."""
+    """Adds `excused`: why an exceedance is not held against the window at its tick: "whole_stop" (one approved stop
+    covers all of the window), "stop" (a part of it), "mark", or null."""
     excuses = effects.filter(pl.col("effect") == "excused")
     if excuses.is_empty() or period not in EXCUSED_PERIODS:
         return made.with_columns(excused=pl.lit(None, pl.String))
     key = ["point", "window_at", "tick"]
     end_at = pl.col("window_at") + pl.duration(seconds=pl.max_horizontal("window_s", 1))
+    is_stop = pl.col("kind") == "stop"
+    covers = (pl.col("from_at") <= pl.col("window_at")) & (pl.col("to_at").is_null() | (end_at <= pl.col("to_at")))
     hit = (
         made.select(*key, "window_s")
         .join(holding(excuses), on="point")
         .filter((pl.col("from_at") < end_at) & (pl.col("to_at").is_null() | (pl.col("window_at") < pl.col("to_at"))))
         .filter(holds_at("tick"))
         .group_by(key)
-        .agg(excused=pl.when((pl.col("kind") == "stop").any()).then(pl.lit("stop")).otherwise(pl.lit("mark")))
+        .agg(
+            excused=pl.when((is_stop & covers).any())
+            .then(pl.lit(WHOLE_STOP))
+            .when(is_stop.any())
+            .then(pl.lit("stop"))
+            .otherwise(pl.lit("mark"))
+        )
     )
     return made.join(hit, on=key, how="left", maintain_order="left")

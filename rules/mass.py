@@ -1,7 +1,7 @@
 """Mass rates: what a station's measured concentration and flow make in kg/h, and who in a park counts.
 
 Promises: a rate is made only where somebody asks for it, once a station and factor, and is then shown like any factor.
-Does not promise: substitution for missing hours, or conversion of the flow's state; both are taken as measured.
+Does not promise: substitution for missing hours, or conversion of the flow's state: it is taken to be dry and standard.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,14 @@ from datetime import date, datetime, timedelta
 from typing import TypeVar
 
 from contracts.civil_time import zone
-from contracts.factors import FLOW_WEIGHTED_PREFIX, GAS_FLOW, MASS_RATE_PREFIX, WASTE_WATER_FLOW, mass_rate_unit
+from contracts.factors import (
+    DRY_STANDARD_PREFIX,
+    FLOW_WEIGHTED_PREFIX,
+    GAS_FLOW,
+    MASS_RATE_PREFIX,
+    WASTE_WATER_FLOW,
+    mass_rate_unit,
+)
 from contracts.site import Dated, Site
 
 from .ground import Ground
@@ -28,7 +35,8 @@ def mass_rate(ground: Ground, station: str, factor: str, period: str) -> int | N
     """The point whose windows are the station's mass rate; None where concentration or flow is not measured, or where a
     slow analyser gives no such windows.
 
-    By the hour G = C x Q of the hour's means; of an analyser that takes longer, by the day, flow-weighted.
+    By the hour G = C x Q of the hour's means; of an analyser that takes longer, by the day, flow-weighted. C is the
+    measured concentration, dry and at standard state as the flow is, never the one at the reference O2 (HJ 75-2017).
     """
     number = ground.find(station, factor)
     if number is None:
@@ -38,13 +46,14 @@ def mass_rate(ground: Ground, station: str, factor: str, period: str) -> int | N
     base = "hour" if point["interval_s"] <= 3600 else "day"
     if flow is None or flow == number or (period == "hour" and base == "day"):
         return None
-    weighted = ground.find(station, FLOW_WEIGHTED_PREFIX + factor) if base == "day" else None
+    stands_in = FLOW_WEIGHTED_PREFIX if base == "day" else DRY_STANDARD_PREFIX
+    brought = ground.find(station, stands_in + factor)
     return ground.make(
         station,
         MASS_RATE_PREFIX + factor,
         "mass_rate",
         base,
-        {"a": [number if weighted is None else weighted], "b": [flow]},
+        {"a": [number if brought is None else brought], "b": [flow]},
         about=factor,
         unit="kg/h",
         decimals=DECIMALS,

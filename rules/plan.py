@@ -5,30 +5,34 @@ Cost grows with readings, not with readings x rules: a rule exists only as rows 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
 from contracts.factors import (
+    CLOCK_LAG,
     FLOW_WEIGHTED_PREFIX,
     REJECT_COUNT,
     STATION_PRESENCE,
     TREATMENT_OFF,
     WASTE_WATER_FLOW,
 )
+from contracts.frames import INSTANT
 from contracts.site import Site
 
 from .base import RuleProblem
 from .bindings import BINDINGS, frame_of
+from .carried import Carried
 from .conversions import convert
-from .due import PARENTS, PERIODS
+from .due import PARENTS, PERIODS, decided_at, first_undecided
 from .formulas import FORMULAS, Formula
 from .ground import DERIVED, INPUTS, Ground
 from .kinds import BINDERS
 from .made_of import made_of
 from .spec import Rule
+from .ticks import TICK
 from .validity import completeness, marks
 from .water import DISCHARGING_M3_H, FLOW_WEIGHTED, NOT_WEIGHTED
 
@@ -61,6 +65,57 @@ class Plan:
     hold: dict[str, timedelta]
     lateness: timedelta
     zone: str
+    carried: Carried | None = None  # from the sites before; None: there was none, numbers are those of the ground
+    number_of: pl.Series | None = None  # by the registry's number of a point, where the plan has others
+
+    def decided_at(self, period: str) -> pl.Expr:
+        """The tick that decides the window that starts at `window_at`: the first not before its end + hold.
+
+        Where the hold was changed: what had been decided by then stays decided, all else is not due before the change.
+        """
+        turns = self.carried.turns if self.carried is not None else ()
+        holds = [*(turn.hold[period] for turn in turns), self.hold[period]]
+        made = decided_at(period, {period: holds[0]}, self.zone)
+        for turn, before, after in zip(turns, holds, holds[1:], strict=False):
+            if before != after:
+                due = decided_at(period, {period: after}, self.zone)
+                due = pl.max_horizontal(due, pl.lit(turn.tick + TICK, INSTANT))
+                made = pl.when(pl.col("window_at") < turn.undecided_from[period]).then(made).otherwise(due)
+        return made
+
+    def first_undecided(self, period: str, tick: datetime) -> datetime:
+        """Windows that start before it have been decided at the tick, others not."""
+        at = first_undecided(period, tick, self.hold[period], self.zone)
+        if self.carried is None:
+            return at
+        last = self.carried.turns[-1]
+        return last.undecided_from[period] if tick == last.tick else max(at, last.undecided_from[period])
+
+    def hold_longest(self, period: str) -> timedelta:
+        turns = self.carried.turns if self.carried is not None else ()
+        return max(self.hold[period], *(turn.hold[period] for turn in turns)) if turns else self.hold[period]
+
+    def is_kept(self, tick: pl.Expr, decided: pl.Expr) -> pl.Expr:
+        """Whether a window of that decision is still there to be revised at the tick."""
+        kept = tick <= decided + self.reach
+        if self.carried is not None and self.carried.kept_from is not None:
+            kept &= decided >= self.carried.kept_from
+        return kept
+
+    @cached_property
+    def begun_at(self) -> pl.Series | None:
+        """By binding number: the last tick whose verdicts are not its own, null: all are; None: of all of them."""
+        return None if self.carried is None else self.carried.begun_at()
+
+    def own_from(self, period: str) -> pl.Series | None:
+        """By point number: start of its first window that nobody had decided before it, null: no matter."""
+        return self._own_from.get(period)
+
+    @cached_property
+    def _own_from(self) -> dict[str, pl.Series]:
+        if self.carried is None or not self.carried.points["follows"].any():
+            return {}
+        return {period: self.carried.points_from(period, decided=True) for period in PERIODS}
 
     @cached_property
     def levels_of(self) -> dict[str, pl.DataFrame]:
@@ -97,7 +152,7 @@ class Plan:
         """station, point of what the pipeline counts itself, by its factor."""
         return {
             factor: self.points.filter(pl.col("factor") == factor).select("station", "point")
-            for factor in (STATION_PRESENCE, REJECT_COUNT)
+            for factor in (STATION_PRESENCE, REJECT_COUNT, CLOCK_LAG)
         }
 
     @cached_property
@@ -119,10 +174,16 @@ class Plan:
 
     @cached_property
     def grid_of(self) -> dict[str, pl.DataFrame]:
-        """Points whose windows of the period are decided with or without data: point, valid_from, valid_to."""
+        """Points whose windows of the period are decided with or without data: point, valid_from, valid_to, from_at."""
         dated = self.points.select("point", "valid_from", "valid_to")
+
+        def begins(period: str) -> pl.Series:
+            if self.carried is None:
+                return pl.repeat(None, dated.height, dtype=INSTANT, eager=True)
+            return self.carried.points_from(period, decided=False)
+
         return {
-            period: rows.filter("grid").select("point").join(dated, on="point")
+            period: rows.filter("grid").select("point").join(dated.with_columns(from_at=begins(period)), on="point")
             for period, rows in self.levels_of.items()
         }
 
@@ -132,6 +193,14 @@ class Plan:
         if pooled["pools"].n_unique() < 2:
             return pl.lit(bool(pooled["pools"].any()))
         return pl.col("point").is_in(pooled.filter("pools")["point"].implode())
+
+    def pooled_parts(self, period: str) -> pl.Expr:
+        """Of a point: how many of the period's parts there are in one of the windows that are pooled; 0: none are."""
+        pooled = self.levels_of[period].filter(pl.col("pools") & pl.col("below").is_not_null())
+        if pooled.is_empty():
+            return pl.lit(0, pl.Int64)
+        counts = [_OWN_S[below] // part_s for below, part_s in pooled.select("below", "part_s").iter_rows()]
+        return pl.col("point").replace_strict(pooled["point"], counts, default=0, return_dtype=pl.Int64)
 
     @cached_property
     def derived_by_depth(self) -> dict[str, list[tuple[pl.DataFrame, pl.DataFrame]]]:
@@ -329,6 +398,10 @@ def _levels(ground: Ground, bindings: pl.DataFrame) -> pl.DataFrame:
         if point["factor"] in (STATION_PRESENCE, REJECT_COUNT):
             if n in asked["minute"]:
                 add("minute", 60)
+            continue
+        if point["factor"] == CLOCK_LAG:
+            if n in asked["hour"]:
+                add("hour", 60, grid=False)  # where nothing is received there is no lag
             continue
         if n in base:
             # what has a name of its own in the registry is shown in every window

@@ -5,7 +5,7 @@ A reading whose mark or range says no is a sample that is present and not valid:
 
 import polars as pl
 
-from contracts.factors import REJECT_COUNT, STATION_PRESENCE
+from contracts.factors import CLOCK_LAG, REJECT_COUNT, STATION_PRESENCE
 from contracts.frames import INSTANT
 
 from .plan import Plan
@@ -28,7 +28,9 @@ SAMPLES = pl.Schema(
 def samples_of(readings: pl.DataFrame, rejects: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     """SAMPLES of readings that feed a window; one a minute a station speaks in; one a rejected message."""
     fed = readings.filter(pl.col("point").is_not_null()) if readings["point"].null_count() else readings
-    # a point's number is its row in the registry's table
+    if plan.number_of is not None:  # the registry numbers what it has now, the plan what it ever had
+        fed = fed.with_columns(plan.number_of.gather(fed["point"]).alias("point"))
+    # a point's number is its row in the plan's table
     scale = plan.scale.gather(fed["point"])
     low, high = (plan.points[name].gather(fed["point"]) for name in ("range_min", "range_max"))
     # no mark at all counts as valid (Notice 2022-21: unmarked data are valid); an unknown mark does not
@@ -54,7 +56,8 @@ def samples_of(readings: pl.DataFrame, rejects: pl.DataFrame, plan: Plan) -> pl.
         received_at="received_at",
         message="message",
     )
-    return pl.concat([measured, _presence(readings, plan), _reject_counts(rejects, plan)]).match_to_schema(SAMPLES)
+    own = [_presence(readings, plan), _reject_counts(rejects, plan), _clock_lags(readings, plan)]
+    return pl.concat([measured, *own]).match_to_schema(SAMPLES)
 
 
 def _presence(readings: pl.DataFrame, plan: Plan) -> pl.DataFrame:
@@ -76,12 +79,23 @@ def _reject_counts(rejects: pl.DataFrame, plan: Plan) -> pl.DataFrame:
     return _own(counted, REJECT_COUNT, plan)
 
 
-def _own(rows: pl.DataFrame, factor: str, plan: Plan) -> pl.DataFrame:
+def _clock_lags(readings: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """By receive time: whoever's clock is wrong cannot say when it was. Only where a rule asks for it."""
+    own = plan.own_points[CLOCK_LAG]
+    if readings.is_empty() or not own["point"].is_in(plan.levels["point"].implode()).any():
+        return pl.DataFrame(schema=SAMPLES)
+    ended_at = pl.col("event_at") + pl.duration(seconds=pl.col("period_s").fill_null(0))
+    lag_s = (pl.col("received_at") - ended_at).dt.total_milliseconds().min() // 1000
+    said = readings.group_by("station", at="received_at").agg(tick=pl.col("known_at").min(), value=lag_s)
+    return _own(said, CLOCK_LAG, plan, pl.col("value").cast(pl.Int64))
+
+
+def _own(rows: pl.DataFrame, factor: str, plan: Plan, value: pl.Expr | None = None) -> pl.DataFrame:
     return rows.join(plan.own_points[factor], on="station").select(
         "point",
         "at",
         "tick",
-        value=pl.lit(1, pl.Int64),
+        value=pl.lit(1, pl.Int64) if value is None else value,
         valid=pl.lit(True),
         over=pl.lit(False),
         device_revision=pl.lit(0, pl.Int32),

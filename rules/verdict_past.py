@@ -14,8 +14,7 @@ from functools import cached_property
 import msgspec
 import polars as pl
 
-from contracts.civil_time import window_start
-from contracts.frames import INSTANT
+from contracts.reasons import NoJudgement
 
 from .due import borders_of, end_of, homes
 from .episodes import Machine, Window
@@ -53,7 +52,7 @@ class Borders:
         """Where enough time has passed since the last one: `machines` as they stand when `to` is decided."""
         for period in plan.bindings["period"].unique():
             held = self.held.setdefault(period, {})
-            border = _us(_first_undecided(plan, period, to))
+            border = _us(plan.first_undecided(period, to))
             if held and border - max(held) < _EVERY[period] // _MICROSECOND:
                 continue
             held[border] = {b: machine for b, machine in machines.items() if plan.period_of[b] == period}
@@ -67,14 +66,6 @@ class Borders:
             # the last one before what may still be asked for is where its fold begins
             before = [at for at in shelf.of(borders_of(period)) if at <= _us(dropped_before(plan, period, to))]
             shelf.drop(borders_of(period), max(before, default=0) - 1, 0)
-
-
-def _first_undecided(plan: Plan, period: str, to: datetime) -> datetime:
-    """Windows that start before it have been due at `to`, others not."""
-    at = to - plan.hold[period]
-    if period == "instant":
-        return at + _MICROSECOND
-    return pl.select(window_start(pl.lit(at, INSTANT), period, plan.zone)).item()
 
 
 def packed(machines: dict[int, Machine]) -> bytes:
@@ -217,6 +208,9 @@ class Past:
             plan, rows.with_columns(window_s=seconds).select(DECISIONS.names()).match_to_schema(DECISIONS)
         )
         judged = judged.filter(pl.col("binding").is_in(self.bindings.implode()))
+        if plan.begun_at is not None:  # what was decided before a binding began is none of its verdicts
+            begun_at = plan.begun_at.gather(judged["binding"])
+            judged = judged.filter(begun_at.is_null() | (judged["decided_at"] > begun_at))
         return folded_columns(judged).sort("binding", "window_at", "decided_at")
 
 
@@ -248,6 +242,8 @@ def _in_runs(rows: pl.DataFrame, from_at: datetime) -> list[Run]:
 
 def folded_columns(judged: pl.DataFrame) -> pl.DataFrame:
     """What the fold needs of evaluate.JUDGED."""
+    # what may only be said of a stop is over when the stop is
+    is_over = pl.col("reason").eq_missing(str(NoJudgement.NOT_STOPPED))
     return judged.select(
         "binding",
         "window_at",
@@ -259,8 +255,8 @@ def folded_columns(judged: pl.DataFrame) -> pl.DataFrame:
         "value_scaled",
         "valid_n",
         "expected_n",
-        judged=pl.col("state").is_in(["exceedance", "within"]),
-        applies=pl.col("state") != "not_applicable",
+        judged=pl.col("state").is_in(["exceedance", "within"]) | is_over,
+        applies=(pl.col("state") != "not_applicable") | is_over,
         exceeds=pl.col("state") == "exceedance",
     )
 

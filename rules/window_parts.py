@@ -12,7 +12,7 @@ from contracts.civil_time import window_start
 from contracts.frames import INSTANT
 from contracts.reasons import NoJudgement
 
-from .due import decided_at, end_of
+from .due import end_of
 from .exact import half_even
 from .plan import Plan
 
@@ -30,12 +30,17 @@ OVER_RANGE = str(NoJudgement.OVER_RANGE)
 NOT_APPLICABLE = [str(NoJudgement.NOT_APPLICABLE), str(NoJudgement.NO_DISCHARGE)]
 
 
-def parts(pools: pl.Expr) -> list[pl.Expr]:
-    """What a row gives its window: a reading its value, a judged window its mean, or all its parts where that pools."""
+def parts(pools: pl.Expr, pooled_parts: pl.Expr) -> list[pl.Expr]:
+    """What a row gives its window: a reading its value, a judged window its mean, or all its parts where that pools.
+
+    pooled_parts: how many parts a pooled window has room for; what it did not expect is not expected of the longer one.
+    """
     is_reading = pl.col("revision").is_null()
     judged = pl.col("reason").is_null() & (pl.col("n") > 0)
     over = pl.when(is_reading).then("over").otherwise((pl.col("reason") == OVER_RANGE).fill_null(False).cast(pl.UInt32))
-    skipped = pl.col("reason").is_in(NOT_APPLICABLE).fill_null(False).cast(pl.UInt32)
+    skipped = pl.col("reason").is_in(NOT_APPLICABLE).fill_null(False).cast(pl.Int64)
+    unexpected = pl.max_horizontal(pooled_parts - pl.col("expected").cast(pl.Int64), 0)
+    skipped = pl.when(~is_reading & pools).then(unexpected).otherwise(skipped).cast(pl.UInt32)
     n = pl.col("n").cast(pl.Int128)
     mean = half_even(pl.col("sum"), pl.when(n > 0).then(n).otherwise(1))
     return [
@@ -82,7 +87,7 @@ def grid(
     points = plan.grid_of[period]
     if points.is_empty():
         return pl.DataFrame(schema=schema)
-    lowest = max(start_at, from_tick - plan.hold[period] - LONGEST[period])
+    lowest = max(start_at, from_tick - plan.hold_longest(period) - LONGEST[period])
     first = pl.select(window_start(pl.lit(lowest - LONGEST[period], INSTANT), period, plan.zone)).item()
     starts = pl.select(
         window_at=pl.datetime_range(
@@ -93,7 +98,7 @@ def grid(
         .dt.convert_time_zone("UTC")
         .dt.cast_time_unit("us")
     )
-    starts = starts.with_columns(tick=decided_at(period, plan.hold, plan.zone)).filter(
+    starts = starts.with_columns(tick=plan.decided_at(period)).filter(
         (pl.col("tick") > from_tick) & (pl.col("tick") <= to) & (pl.col("window_at") >= start_at)
     )
     if grid_to is not None:
@@ -101,14 +106,13 @@ def grid(
     if starts.is_empty():
         return pl.DataFrame(schema=schema)
     day = pl.col("window_at").dt.convert_time_zone(plan.zone).dt.date()
-    return (
-        starts.join(points, how="cross")
-        .filter(
-            (pl.col("valid_from").is_null() | (pl.col("valid_from") <= day))
-            & (pl.col("valid_to").is_null() | (day <= pl.col("valid_to")))
-        )
-        .select(pl.col(name).cast(dtype) for name, dtype in schema.items())
-    )
+    due = starts.join(points, how="cross")
+    if points["from_at"].null_count() < points.height:  # some began when the site was changed
+        due = due.filter(pl.col("from_at").is_null() | (pl.col("window_at") >= pl.col("from_at")))
+    return due.filter(
+        (pl.col("valid_from").is_null() | (pl.col("valid_from") <= day))
+        & (pl.col("valid_to").is_null() | (day <= pl.col("valid_to")))
+    ).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
 
 def with_reason(made: pl.DataFrame, levels: pl.DataFrame, period: str, plan: Plan) -> pl.DataFrame:

@@ -140,6 +140,19 @@ class WindowStore:
                 old = _ended(old, part)
             held[key] = part if old is None else pl.concat([old, part], rechunk=False)
 
+    def take(self, target: str, wanted: pl.Expr) -> pl.DataFrame:
+        """Removes the rows for which it holds, and returns them; what was put away stays."""
+        held, packed = self.buckets.setdefault(target, {}), self.packed.get(target, {})
+        found = [pl.DataFrame(schema=ROWS)]
+        for bucket in sorted({*held, *packed}):
+            rows = _unpacked(packed[bucket]) if bucket in packed else held[bucket]
+            mine = rows.filter(wanted)
+            if mine.height:
+                packed.pop(bucket, None)
+                held[bucket] = rows.filter(~wanted)
+                found.append(mine)
+        return pl.concat(found)
+
     def put_away(self, target: str, before_us: int) -> bool:
         """Puts away what lies in buckets that end before the instant. Whether there was anything."""
         size = bucket_us(target)

@@ -14,7 +14,6 @@ from contracts.civil_time import next_boundary, window_start
 from contracts.frames import INSTANT
 from contracts.ports import PutAway
 
-from . import due
 from .counted import uncounted
 from .derived import derive, revised_parts
 from .due import PARENTS, PERIODS, borders_of, home_at, homes
@@ -44,7 +43,7 @@ DECISIONS = pl.Schema(
         "low": pl.Int64,
         "high": pl.Int64,
         "reason": pl.String,
-        "excused": pl.String,  # why an exceedance is not held against it: "mark", "stop"
+        "excused": pl.String,  # why an exceedance is not held against it: "mark", "stop", "whole_stop"
     }
 )
 
@@ -107,11 +106,6 @@ def _us(at: datetime) -> int:
     return round(at.timestamp() * 1_000_000)
 
 
-def decided_at(period: str, plan: Plan) -> pl.Expr:
-    """The first tick not before the window's end + hold."""
-    return due.decided_at(period, plan.hold, plan.zone)
-
-
 def advance(
     plan: Plan, state: WindowState, samples: pl.DataFrame, to: datetime, grid_to: datetime | None = None
 ) -> Advance:
@@ -166,7 +160,7 @@ def _settle(
         is_late = mine["tick"] > mine["decided"]
         late = put_away = beyond = 0
         if is_late.any():
-            within = mine.select(pl.col("tick") <= pl.col("decided") + plan.reach).to_series()
+            within = mine.select(plan.is_kept(pl.col("tick"), pl.col("decided"))).to_series()
             beyond = _of_devices(mine.filter(~within), plan)
             mine = mine.filter(within)
         if mine.height:
@@ -190,12 +184,12 @@ def _settle(
 def _with_window(samples: pl.DataFrame, period: str, plan: Plan) -> pl.DataFrame:
     """Puts beside each `at` the start of its window and the tick that decides it."""
     if period == "instant":
-        return samples.with_columns(window_at="at").with_columns(decided=decided_at(period, plan))
+        return samples.with_columns(window_at="at").with_columns(decided=plan.decided_at(period))
     # civil time is dear and instants are few: it is asked once an instant, not once a sample
     instants = samples.select(pl.col("at").unique())
     instants = instants.with_columns(window_at=window_start(pl.col("at"), period, plan.zone))
     samples = samples.drop("window_at", strict=False)
-    return samples.join(instants.with_columns(decided=decided_at(period, plan)), on="at", how="left")
+    return samples.join(instants.with_columns(decided=plan.decided_at(period)), on="at", how="left")
 
 
 def _of_devices(rows: pl.DataFrame, plan: Plan) -> int:
@@ -296,8 +290,10 @@ def _decide(
     """DECISIONS of windows that are due, of those something late came for, and of those in `again`: marked.AGAIN."""
     levels = plan.levels_of[period]
     hold, longest = plan.hold[period], LONGEST[period]
+    held_longest = plan.hold_longest(period)
     came = pl.concat(arrived) if arrived else None
     none_due = period != "instant" and to < next_boundary(from_tick - hold, period, plan.zone) + hold
+    none_due = none_due and held_longest == hold  # where it was longer once, the turn is not told from here
     none_late = came is None or not came.select((pl.col("tick") > pl.col("decided")).any()).item()
     again = again.join(levels, on="point", how="semi")
     if levels.is_empty() or (none_due and none_late and again.is_empty()):
@@ -305,16 +301,18 @@ def _decide(
     due = (pl.col("decided") > from_tick) & (pl.col("decided") <= to)
     window = ["point", "window_at"]
 
-    earliest, latest = from_tick - hold - longest, to - hold
+    earliest, latest = from_tick - held_longest - longest, to - hold
     held = state.store.between(period, _us(earliest), _us(latest))
     rows = (
         held.lazy()
         .filter(pl.col("window_at").is_between(earliest, latest))  # of a bucket the few that may be due
-        .with_columns(decided=decided_at(period, plan))
+        .with_columns(decided=plan.decided_at(period))
         .filter(due & (pl.col("tick") <= pl.col("decided")))
         .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("decided")))
     )
-    rows = uncounted(rows, "decided", state.effects).with_columns(parts(plan.pools(period)))
+    if plan.carried is not None:  # parts may be remembered of what has no such windows any more
+        rows = rows.filter(pl.col("point").is_in(levels["point"].implode()))
+    rows = uncounted(rows, "decided", state.effects).with_columns(parts(plan.pools(period), plan.pooled_parts(period)))
     if period == "instant":  # a window of one reading is that reading
         on_time = rows.select(*window, *ALONE, tick="decided").collect()
     else:
@@ -337,7 +335,7 @@ def _decide(
         )
         late = (
             uncounted(known, "tick", state.effects)
-            .with_columns(parts(plan.pools(period)))
+            .with_columns(parts(plan.pools(period), plan.pooled_parts(period)))
             .group_by(*window, "tick")
             .agg(SUMMED)
             .select(on_time.columns)
@@ -352,6 +350,9 @@ def _number(plan: Plan, state: WindowState, period: str, made: pl.DataFrame) -> 
     if made.is_empty():
         return pl.DataFrame(schema=DECISIONS)
     window = ["point", "window_at"]
+    if (own_from := plan.own_from(period)) is not None:  # what had been decided before the point began, stays
+        begins = own_from.gather(made["point"])
+        made = made.filter(begins.is_null() | (made["window_at"] >= begins))
     columns = [name for name in DECISIONS.names() if name not in ("period", "revision", "excused")]
     made = excused(made.select(columns), period, state.effects).with_columns(period=pl.lit(period))
     if made["on_time"].all():  # on its own tick a window has no earlier decision
@@ -402,7 +403,8 @@ def put_away_before(plan: Plan, period: str, to: datetime) -> datetime:
 
     The longest hold of all: a window waits for revisions of its parts, and a site may let parts wait longer than it.
     """
-    return to - plan.lateness - max(plan.hold.values()) - LONGEST[period] - 2 * TICK
+    longest = max(plan.hold_longest(its) for its in PERIODS)
+    return to - plan.lateness - longest - LONGEST[period] - 2 * TICK
 
 
 def dropped_before(plan: Plan, period: str, to: datetime) -> datetime:

@@ -189,7 +189,7 @@ def read_archive(
     """
     schema, files = TABLES[table].schema, []
     for day in _days(directory / table, from_date, to_date):
-        for part in _uncovered(_parts(day)):
+        for part in uncovered(_parts(day)):
             try:
                 _check_whole(part.path, schema)
             except PartDamaged as damaged:
@@ -209,7 +209,7 @@ def damaged_parts(directory: Path, from_date: date | None = None, parts_max: int
     found = []
     for name, table in TABLES.items():
         for day in _days(directory / name, from_date, None):
-            for part in _uncovered(_parts(day)[-parts_max:]):
+            for part in uncovered(_parts(day)[-parts_max:]):
                 try:
                     _check_whole(part.path, table.schema)
                 except FileNotFoundError:  # merged meanwhile
@@ -230,7 +230,7 @@ def archived_dates(directory: Path, table: str, first_span: int, last_span: int)
 
 def kept_parts(directory: Path) -> list[Part]:
     """The files of all tables that a reader reads: not those that went into a merged one."""
-    return [part for name in TABLES for day in _days(directory / name, None, None) for part in _uncovered(_parts(day))]
+    return [part for name in TABLES for day in _days(directory / name, None, None) for part in uncovered(_parts(day))]
 
 
 def latest_revisions(rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
@@ -296,6 +296,7 @@ def _covered(parts: Sequence[Part]) -> list[Part]:
     return covered
 
 
-def _uncovered(parts: Sequence[Part]) -> list[Part]:
+def uncovered(parts: Sequence[Part]) -> list[Part]:
+    """Those that were not merged into another one."""
     covered = set(_covered(parts))
     return [part for part in parts if part not in covered]

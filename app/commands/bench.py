@@ -21,6 +21,9 @@ def bench_command(
     folder: Annotated[
         Path | None, typer.Option(help="Where disk cases write; they measure this disk. Default: the temporary folder.")
     ] = None,
+    days: Annotated[
+        int | None, typer.Option(min=2, help="`rejudge` only: days of archive, 365 for a year. Default: 30.")
+    ] = None,
     kills: Annotated[int | None, typer.Option(min=1, help=f"`chaos` only: how many. Default: {KILLS}.")] = None,
     seed: Annotated[int | None, typer.Option(help="`chaos` only: of contents and kills. Default: a new one.")] = None,
     keep: Annotated[Path | None, typer.Option(help="`chaos` only: run in this empty folder and leave it.")] = None,
@@ -40,11 +43,13 @@ def bench_command(
         return
     if (kills, seed, keep) != (None, None, None):
         raise typer.BadParameter(f"--kills, --seed and --keep go with `bench {CHAOS}` alone")
+    if days is not None and case != ["rejudge"]:
+        raise typer.BadParameter("--days goes with `bench rejudge` alone", param_hint="--days")
     unknown = sorted(set(case or ()) - set(CASES))
     if unknown:
         cases = f"{', '.join(CASES)}, and {CHAOS}, which runs alone"
         raise typer.BadParameter(f"{', '.join(unknown)}; cases are {cases}", param_hint="CASE")
-    size = Size(QUICK_SHARE if quick else 1.0, QUICK_ROUNDS if quick else FULL_ROUNDS, where)
+    size = Size(QUICK_SHARE if quick else 1.0, QUICK_ROUNDS if quick else FULL_ROUNDS, where, days)
     about = machine()
     if not as_json:
         typer.echo(machine_lines(about) + f"\nfolder {where}, {size.rounds} rounds{', quick' if quick else ''}")

@@ -34,6 +34,9 @@ def demo_command(
         Path | None, typer.Option(help="An empty directory to keep. Default: a temporary one, removed at the end.")
     ] = None,
     language: Annotated[str | None, typer.Option(help="zh or en. Default: zh if the locale is Chinese.")] = None,
+    viewer: Annotated[
+        bool, typer.Option(help="Boards and alerts in a browser, on the loopback, with a login made for this run.")
+    ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object; all else goes to stderr.")
     ] = False,
@@ -72,7 +75,9 @@ def demo_command(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, told_to_stop)
     console = Console(stderr=as_json)
-    options = Options(whole, [one.rule for one in placed], seed, speed, for_s, state, spoken)
+    options = Options(
+        whole, [one.rule for one in placed], seed, speed, for_s, state, spoken, site_dir=directory, pages=viewer
+    )
     try:
         summary = run_demo(options, console, stop)
     except DemoFailure as error:

@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 import typer
 from rich.cells import cell_len
 
+from ..route_tests.run import FILE as ROUTE_TESTS
+from ..route_tests.run import read_route_tests, run_route_case
 from ..rule_tests.cases import CaseFile, Ground, own_ground, read_cases
 from ..rule_tests.explain import explained
 from ..rule_tests.run import Problem, Result, run_case
@@ -37,23 +39,28 @@ def rules_test_command(
     ] = None,
     site: Annotated[
         Path | None,
-        typer.Option(help="Stand on this site's settings and factors; without PATH, run the tests of its rules."),
+        typer.Option(
+            help="Stand on this site's settings and factors; without PATH, run the tests of its rules and routes."
+        ),
     ] = None,
     junit: Annotated[Path | None, typer.Option(help="Write the results as JUnit XML to this file.")] = None,
     explain: Annotated[bool, typer.Option(help="Say of a failed test how the nearest verdict came about.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Run rule tests through the production pipeline. Exit code 1: a test failed; 2: a file is wrong."""
+    """Run rule tests through the production pipeline, and a site's route tests. Exit code 1: one failed; 2: bad file"""
     ground = own_ground()
     if site is not None:
         whole = load_site(site)
         ground = Ground(whole.file, whole.factors)
     if paths:
-        files = [(path, path) for path in found_in(paths)]
+        found = found_in(paths)
     elif site is not None:
-        files = [(path, path) for path in found_in([site / "rules"])]
+        own = [path for path in (site / ROUTE_TESTS,) if path.is_file()]
+        found = [*(found_in([site / "rules"]) if any(own_tests(site)) or not own else ()), *own]
     else:
-        files = library_test_files()
+        found = []
+    files = [(path, path) for path in found if path.name != ROUTE_TESTS] if found else library_test_files()
+    routes = [read_route_tests(path, load_site(path.parent)) for path in found if path.name == ROUTE_TESTS]
     case_files = read_all(files, ground)
     untested = [each for case_file in case_files for each in untested_rules(case_file)]
     if not paths and site is None and (errors := untested + without_test_file()):
@@ -68,6 +75,15 @@ def rules_test_command(
             done.append(timed)
             if not as_json:
                 print("\n".join(report(timed.result, explain=explain)))
+    for cases in routes:
+        if not as_json:
+            print(cases[0].path.as_posix())
+        for route_case in cases:
+            began_s = time.perf_counter()
+            timed = Timed(run_route_case(route_case), time.perf_counter() - began_s)
+            done.append(timed)
+            if not as_json:
+                print("\n".join(report(timed.result)))
     failed = sum(not each.result.is_ok for each in done)
     if junit is not None:
         junit.write_bytes(junit_xml(done))
@@ -79,6 +95,10 @@ def rules_test_command(
         print(f"{len(done)} tests, {failed} failed")
     if failed:
         raise typer.Exit(1)
+
+
+def own_tests(site: Path) -> list[Path]:
+    return sorted((site / "rules").glob(f"*{TEST_SUFFIX}"))
 
 
 def library_test_files() -> list[tuple[Path, Path]]:

@@ -13,6 +13,7 @@ from contracts.civil_time import local
 from contracts.clock import SystemClock
 from contracts.reasons import LEVELS
 
+from ..service.channel_status import ChannelStatus
 from ..service.influx_gaps import Gap
 from ..service.influx_part import filling_in_words
 from ..service.status import Collector, Decided, Status, attention, in_words, size_in_words, status_of
@@ -20,6 +21,7 @@ from ..site.files import load_site
 
 WIDTH, LABEL = 80, 16
 SHOWN_BEHIND = 100  # spans
+DETAIL_SHOWN = 120  # characters
 REJECT = "reject:"
 
 
@@ -71,6 +73,14 @@ def as_dict(status: Status) -> dict[str, object]:
         "finished_to": {name: _iso(at) for name, at in decided.finished_to.items()},
         "open_alerts": decided.open_alerts,
         "outbox": decided.outbox,
+        "channels": [
+            {
+                **asdict(one),
+                "oldest_pending_at": _iso(one.oldest_pending_at),
+                "last_at": _iso(one.last_at),
+            }
+            for one in decided.channels
+        ],
         "last_24h": {key: n for key, n in decided.counts.items() if not key.startswith(REJECT)},
         "last_24h_rejects": {
             key.removeprefix(REJECT): n for key, n in decided.counts.items() if key.startswith(REJECT)
@@ -78,6 +88,9 @@ def as_dict(status: Status) -> dict[str, object]:
         "dead_letters": status.dead_letters,
         "influxdb_gaps": [asdict(gap) for gap in status.gaps],
         "recovery_differences": status.differences,
+        "site": None
+        if status.site is None
+        else {"sha256": status.site.body.get("sha256"), "since": _iso(status.site.at), "by": status.site.actor},
         "damage": [{"part": one.part, "since": _iso(one.since), "what": one.what} for one in status.damage],
         "damaged_parts": [str(one.path) for one in status.damaged_parts],
         "disk_bytes": {**status.disk, "free": status.free_bytes, "total": status.total_bytes},
@@ -91,8 +104,12 @@ def as_text(status: Status, found: list[str], zone: str) -> str:
     rows = [_of_collector(one, status.now, zone) for one in status.collectors]
     if not rows:
         rows = [("collectors", "none")]
+    if status.site is not None:
+        since = _shown(status.site.at, zone)
+        rows.append(("site", f"{status.site.body.get('sha256', '')[:12]} since {since}, by {status.site.actor}"))
     if status.decided is not None:
         rows += _of_decided(status.decided, zone)
+        rows += [(f"  {one.channel}", _of_channel(one, status.now, zone)) for one in status.decided.channels]
     used = ", ".join(f"{part} {size_in_words(n)}" for part, n in status.disk.items())
     free = f"{size_in_words(status.free_bytes)} of {size_in_words(status.total_bytes)} free"
     if status.gaps:
@@ -158,6 +175,17 @@ def _of_decided(decided: Decided, zone: str) -> list[tuple[str, str]]:
         ),
         ("", ", ".join(f"{key} {counts.get(key, 0):,}" for key in others)),
     ]
+
+
+def _of_channel(one: ChannelStatus, now: datetime, zone: str) -> str:
+    said = f"{one.pending:,} pending"
+    if one.oldest_pending_at is not None:
+        said += f", the oldest for {in_words(now - one.oldest_pending_at)}"
+    said += f", {one.refused:,} refused, {one.gave_up:,} given up"
+    if one.last_at is None:
+        return f"{said}; no receipt yet"
+    detail = one.last_detail if len(one.last_detail) <= DETAIL_SHOWN else one.last_detail[: DETAIL_SHOWN - 1] + "…"
+    return f"{said}; last {_shown(one.last_at, zone)}: {one.last_outcome}, {detail}"
 
 
 def _of_consumer(decided: Decided, name: str, zone: str) -> str:

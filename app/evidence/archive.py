@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts import frames
-from store.archive import TABLES, Part
+from store.archive import TABLES, Part, uncovered
 from store.parquet import write_parquet
 
 from .derive import SPAN, Frames
@@ -93,8 +93,9 @@ class ArchiveEvidence:
             if part.first != self._archived_to + 1:  # only the next compaction can have been cut short
                 said = f"begins with span {part.first}; by state.db the archive goes to span {self._archived_to}"
                 raise Broken(LINK, f"{shown}/{part.path.name}", said)
-        read = [part for part in parts if not any(other.covers(part) for other in parts)]
-        read = sorted((part for part in read if part.first <= self._archived_to), key=lambda part: part.first)
+        read = sorted(
+            (part for part in uncovered(parts) if part.first <= self._archived_to), key=lambda part: part.first
+        )
         for one, other in pairwise(read):
             if other.first <= one.last:
                 said = f"covers spans that {one.path.name} covers too: their rows are there twice"

@@ -15,17 +15,16 @@ from pathlib import Path
 import polars as pl
 
 from contracts.ports import Notification
-from contracts.site import Site
-from rules.judgement import Judgements
 from rules.ticks import TICK, SiteClock, stamp
 from store.archive import TABLES
 from store.journal import epoch_us
 from store.state_db import SpanRow
+from store.telling_rows import TellingRows
 
 from ..pipeline import PipelineState, Span
+from ..reloading import Sites, together
 from ..service.collector import journal_directory
-from ..service.engine import Engine
-from ..texts.texts import Texts
+from ..service.committed import telling_rows
 from .journal import Rows
 from .link import Broken, instant, short
 from .rows import Bags, difference
@@ -53,59 +52,38 @@ class Group:
         return pl.concat([empty, *parts])
 
 
-class Teller(Engine):
-    """The engine's own way from transitions to notifications, without an engine."""
-
-    def __init__(self, site: Site, judged: Judgements | None = None):
-        self.site, self._texts = site, Texts(site, judged)
-
-
-class _Run:
-    """One site's pipeline on its way through the journals."""
-
-    def __init__(self, kept: KeptSite, state_dir: Path):
-        collectors = kept.site.file.collectors
-        self.kept, self.pipeline, self.teller = kept, kept.pipeline(), Teller(kept.site, kept.kept_judgements)
-        self.rows = Rows(journal_directory(state_dir, name) for name in collectors)
-        self.state = PipelineState(SiteClock(collectors))
-
-    def catch_up(self, to_us: int) -> None:
-        """As an engine that starts with this site: decides everything before again, and throws it away."""
-        while (messages := self.rows.some(to_us)).height:
-            self.pipeline.step(self.state, messages)
-
-
 class Derivation:
     def __init__(self, state_dir: Path, sites: Sequence[KeptSite], transitions: Sequence[Row], bags: Bags):
-        """sites: in the order in which they were activated; transitions: as committed."""
-        self._state_dir, self._sites, self._transitions, self._bags = state_dir, sites, transitions, bags
-        self._site_n = 0
-        self._run = _Run(sites[0], state_dir)
+        """sites: all that the journals name, the first one first, or the one that decides whatever they name.
+
+        transitions: as committed.
+        """
+        self._transitions, self._bags = transitions, bags
+        self._sites = Sites(sites[0], {kept.name: kept for kept in sites}.get)
+        collectors = sites[0].site.file.collectors
+        self._rows = Rows(journal_directory(state_dir, name) for name in collectors)
+        self._state = PipelineState(SiteClock(collectors))
         self._derived_n = 0  # so many of the transitions
         self.notifications: dict[tuple[object, object], Notification] = {}  # by key and channel
+        self.told: list[TellingRows] = []  # span by span
         self.used: list[tuple[int, KeptSite]] = [(1, sites[0])]  # from which span on
 
     @property
     def site(self) -> KeptSite:
-        return self._run.kept
+        return self._sites.site(self._state)
 
     def check(self, group: Group) -> Frames:
         """The rows of the group's pruned spans, derived, with their spans. Raises Broken."""
-        run = self._run
-        messages = run.rows.upto(group.spans[-1].journal_to)
-        before = copy.deepcopy(run.state)
+        messages = self._rows.upto(group.spans[-1].journal_to)
+        before = copy.deepcopy(self._state)
         try:
             return self._together(group, messages)
         except GroupDiffers:
-            run.state = before
+            self._state = before
         pruned: dict[str, list[pl.DataFrame]] = {name: [] for name in TABLES}
+        at = messages["received_at"].to_physical()
         for span in group.spans:
-            after, to = span.journal_after, span.journal_to
-            if self._run is run:
-                at = messages["received_at"].to_physical()
-                mine = messages.filter((at > after) & (at <= to))
-            else:
-                mine = self._run.rows.upto(to)
+            mine = messages.filter((at > span.journal_after) & (at <= span.journal_to))
             made = self._one(span, mine, group.frames.get(span.seq))
             if span.seq not in group.frames:
                 for name, frame in _frames(made).items():
@@ -122,14 +100,14 @@ class Derivation:
 
     def _together(self, group: Group, messages: pl.DataFrame) -> Frames:
         """Raises GroupDiffers where one step over all of them does not give what they hold together."""
-        spans, state = group.spans, self._run.state
+        spans, state = group.spans, self._state
         ends = pl.Series([span.journal_to for span in spans], dtype=pl.Int64)
         if not ends.is_in(messages["received_at"].to_physical().implode()).all():
             raise GroupDiffers
         clocks = _clocks(state, messages, ends)
         if clocks != [span.clock_to for span in spans]:
             raise GroupDiffers
-        made = self._run.pipeline.step(state, messages)
+        made, since = self._step(state, messages)
         counted: Counter[str] = Counter()
         for span in spans:
             counted.update(span.counts)
@@ -148,37 +126,25 @@ class Derivation:
             if self._bags.of(rows.filter(has_file)) != self._bags.of(group.table(name)):
                 raise GroupDiffers
             pruned[name] = rows.filter(~has_file)
-        self._go_on(made)
+        self._go_on(made, spans, since)
         return pruned
 
     # -- one span
 
     def _one(self, span: SpanRow, messages: pl.DataFrame, held: Frames | None) -> Span:
         try:
-            return self._derive(self._run, span, messages, held)
+            return self._derive(span, messages, held)
         except Broken as broken:
-            first = broken
-        for n in range(self._site_n + 1, len(self._sites)):
-            run = _Run(self._sites[n], self._state_dir)
-            run.catch_up(span.journal_after)
-            try:
-                made = self._derive(run, span, run.rows.upto(span.journal_to), held, tried=run)
-            except Broken:
-                continue
-            self._site_n = n
-            self.used.append((span.seq, run.kept))
-            return made
-        raise Broken(first.link, first.place, f"{first.what} (derived with {self._run.kept.shown})")
+            told = f"{broken.what} (derived with {self.site.shown})"
+            raise Broken(broken.link, broken.place, told) from broken
 
-    def _derive(
-        self, run: _Run, span: SpanRow, messages: pl.DataFrame, held: Frames | None, tried: _Run | None = None
-    ) -> Span:
+    def _derive(self, span: SpanRow, messages: pl.DataFrame, held: Frames | None) -> Span:
         place = f"{FILE}, span {span.seq}"
         if messages.is_empty() or epoch_us(messages["received_at"][-1]) != span.journal_to:
             at = instant(span.journal_to)
             raise Broken(LINK, place, f"ends with the journal row of {at}; the journals hold no such row")
-        state = copy.deepcopy(run.state)
-        made = run.pipeline.step(state, messages)
+        state = copy.deepcopy(self._state)
+        made, since = self._step(state, messages)
         clock = None if made.clock_to is None else epoch_us(made.clock_to)
         if clock != span.clock_to:
             said = f"leaves the clock at {instant(span.clock_to)}; the journals leave it at {instant(clock)}"
@@ -193,17 +159,28 @@ class Derivation:
                 raise Broken(LINK, place, said)
         if (wrong := self._wrong_transition(made)) is not None:
             raise wrong
-        run.state = state
-        self._run = tried or run
-        self._go_on(made)
+        self._state = state
+        self._go_on(made, [span], since)
         return made
+
+    def _step(self, state: PipelineState, messages: pl.DataFrame) -> tuple[Span, list[tuple[int, KeptSite]]]:
+        """What the messages make of the state, and from which row on which site decided them."""
+        spans, since = [], []
+        for section in self._sites.sections(state, messages):
+            spans.append(self._sites.step(state, section))
+            since.append((epoch_us(section["received_at"][0]), self._sites.site(state)))
+        return together(spans), since
 
     # -- transitions
 
-    def _go_on(self, made: Span) -> None:
+    def _go_on(self, made: Span, spans: Sequence[SpanRow], since: Sequence[tuple[int, KeptSite]]) -> None:
+        for at, kept in since:
+            if kept is not self.used[-1][1]:
+                self.used.append((next(span.seq for span in spans if at <= span.journal_to), kept))
         self._derived_n += len(made.transitions)
-        for item in self._run.teller.notifications(made):
+        for item in made.notifications:
             self.notifications.setdefault((item.key, item.channel), item)
+        self.told.append(telling_rows(made))
 
     def _wrong_transition(self, made: Span) -> Broken | None:
         """The first transition of the span that was not committed so."""
@@ -271,5 +248,5 @@ def _int(value: object) -> int:
     return int(str(value))
 
 
-def key_of(row: Mapping[str, object]) -> tuple[object, object]:
+def about_of(row: Mapping[str, object]) -> tuple[object, object]:
     return row["key"], row["channel"]

@@ -18,7 +18,9 @@ from pydantic import ValidationError
 
 from contracts.factors import Factor, standard_factors
 from contracts.site import Site, ValidityOverride
+from notify.tell_plan import TellPlan
 from rules.base import RuleProblem
+from rules.carried import Carried
 from rules.judgement import JUDGEMENT_FILE, Judgements, parse_judgements
 from rules.limit_library import LIBRARY_FILE
 from rules.plan import compile_plan
@@ -29,6 +31,7 @@ from ..pipeline import Pipeline
 from ..site.files import SiteErrors, load_site
 from ..site.record import LIBRARY, tables
 from ..site.rule_files import compile_rules, load_rules
+from ..texts.told import ToldTexts
 from .link import Broken
 
 LINK = "site"
@@ -45,11 +48,18 @@ class KeptSite:
     kept_judgements: Judgements | None = None  # null: this program's
     notes: Sequence[str] = field(default=())
 
-    def pipeline(self) -> Pipeline:
-        made = Pipeline(self.site, self.rules)
+    def pipeline(self, carried: Carried | None = None) -> Pipeline:
+        """carried: of the state it is to go on with. Raises rules.carry.NotCarried."""
+        made = Pipeline(self.site, self.rules, carried)
         if self.kept_marks is not None:
             made.plan = replace(made.plan, marks=self.kept_marks)
+        if self.kept_judgements is not None:
+            made.words = self.words(made.telling)
         return made
+
+    def words(self, telling: TellPlan) -> ToldTexts:
+        """What its notifications say."""
+        return ToldTexts(self.site, telling, self.kept_judgements)
 
     @property
     def shown(self) -> str:

@@ -20,6 +20,7 @@ from .link import Broken, instant
 FILE = "state.db"
 LINK_SPANS, LINK_RECEIPTS = "spans", "receipts"
 _CHAINED = 2  # user_version from which receipts carry a chain
+_TOLD = 5  # ... from which it says how people are told
 
 _UNREADABLE = (sqlite3.Error, OverflowError, UnicodeDecodeError)
 _TEXT, _INTEGER = (str,), (int,)
@@ -55,6 +56,24 @@ _COLUMNS: dict[str, dict[str, tuple[type, ...]]] = {
         "state": _TEXT,
         "attempts": _INTEGER,
     },
+    "actions": {
+        **dict.fromkeys(("name", "kind", "actor", "origin", "body"), _TEXT),
+        "episode": (str, type(None)),
+        "made_at": _INTEGER,
+        "known_at": _INTEGER,
+    },
+    "attention": {
+        "episode": _TEXT,
+        "tick": _INTEGER,
+        **dict.fromkeys(("acknowledged_by", "acknowledge_reason", "assigned_to", "assigned_by"), (str, type(None))),
+        **dict.fromkeys(("acknowledged_at", "assigned_at"), (int, type(None))),
+    },
+    "held_back": {
+        **dict.fromkeys(("seq", "tick"), _INTEGER),
+        **dict.fromkeys(("route", "episode", "transition", "why", "detail"), _TEXT),
+        "until": (int, type(None)),
+    },
+    "told": dict.fromkeys(("episode", "key", "channel"), _TEXT),
     "receipts": {
         "seq": _INTEGER,
         "key": _TEXT,
@@ -80,6 +99,10 @@ class Committed:
     transitions: list[Row]
     outbox: list[Row]
     receipts: list[Row]
+    actions: list[Row]
+    attention: list[Row]
+    held_back: list[Row]
+    told: list[Row]
 
 
 class StateEvidence:
@@ -120,8 +143,12 @@ class StateEvidence:
                 archived_to=int(str(cursors.get("archive", 0))),
                 episodes=list(self._rows("episodes", "id")),
                 transitions=list(self._rows("transitions", "seq")),
-                outbox=list(self._rows("outbox", "rowid")),
+                outbox=list(self._rows("outbox", "rowid", ["tick"] if version >= _TOLD else [])),
                 receipts=list(self._rows("receipts", "seq", ["chain"] if version >= _CHAINED else [])),
+                actions=list(self._rows("actions", "name")) if version >= _TOLD else [],
+                attention=list(self._rows("attention", "episode")) if version >= _TOLD else [],
+                held_back=list(self._rows("held_back", "seq")) if version >= _TOLD else [],
+                told=list(self._rows("told", "rowid")) if version >= _TOLD else [],
             )
         finally:
             execute("COMMIT")
@@ -230,6 +257,8 @@ def check_receipts(committed: Committed) -> None:
 
 def _check_outbox(about: tuple[object, object], row: Row, receipts: list[Row]) -> None:
     place = f"{FILE}, notification {about[0]} to {about[1]}"
+    again = max((n for n, one in enumerate(receipts, 1) if one["outcome"] == Receipt.SENT_AGAIN), default=0)
+    before, receipts = receipts[:again], receipts[again:]
     settled = [str(one["outcome"]) for one in receipts if one["outcome"] != Receipt.FAILED]
     expected = settled[0] if settled else "pending"
     if row["state"] != expected:
@@ -237,6 +266,6 @@ def _check_outbox(about: tuple[object, object], row: Row, receipts: list[Row]) -
         raise Broken(LINK_RECEIPTS, place, f"stands as {row['state']}; {told}")
     # an attempt after it was settled (a second sender that lost its answer) leaves a receipt and no count
     first = next((n for n, one in enumerate(receipts) if one["outcome"] != Receipt.FAILED), len(receipts))
-    attempts = max((int(str(one["attempt"])) for one in receipts[: first + 1]), default=0)
+    attempts = max((int(str(one["attempt"])) for one in [*before[-1:], *receipts[: first + 1]]), default=0)
     if row["attempts"] != attempts:
         raise Broken(LINK_RECEIPTS, place, f"counts {row['attempts']} attempts; its receipts {attempts}")

@@ -153,12 +153,9 @@ class _Walk:
             report.archive_files = archive.finish(self._reread(zone))
             report.notes += archive.notes
         alerts.check_episodes(committed, transitions)
-        expected = None
+        alerts.check_outbox(committed, transitions, derivation.notifications if derivation else None)
         if derivation:
-            expected = derivation.notifications
-        elif len(sites) == 1:
-            expected = alerts.expected_notifications(sites[0], transitions)
-        alerts.check_outbox(committed, transitions, expected)
+            alerts.check_telling(committed, derivation.told)
         self._finish(digests)
 
     def _sites(self, site_dir: Path | None, quick: bool) -> list[KeptSite]:

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import typer
 
+from contracts.actions import ACTIONS
 from contracts.civil_time import local
 from contracts.clock import SystemClock
 from contracts.durations import format_duration, parse_duration
@@ -118,7 +119,7 @@ def state_directory(state: Path) -> Path:
 def submit(state: Path, kind: str, by: str | None, wait: str, as_json: bool, lines: list[str], **body: Any) -> None:
     """Spools a record and tells what became of it; `lines` say what it will do."""
     wait_s = seconds(wait, "--wait")
-    fact = KINDS[kind](**body)
+    fact = (KINDS | ACTIONS)[kind](**body)
     actor = words(by if by is not None else getpass.getuser(), "--by")
     record = Record(
         v=RECORD_VERSION, actor=actor, origin="cli", at=SystemClock().now(), action=kind, body=to_body(fact)

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from contracts import topics
+from contracts.actions import ACTIONS, action_of
 from contracts.clock import Clock
 from contracts.facts import fact_name
 from contracts.ports import JournalFailure, JournalWriter, RawMessage
@@ -23,6 +24,8 @@ from contracts.records import OTHER_ACTIONS, Record, decode, encode
 from rules.fact_records import fact_of
 from store.journal import epoch_us
 from store.parquet import fsync, replacing, unlink_durably
+
+from ..site.record import ACTIVATE, site_row
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +108,9 @@ def drain(state_dir: Path, journal: JournalWriter, clock: Clock, journalled: set
         except ValueError as error:
             _refuse(path, str(error))
         else:
-            new.append((path, RawMessage(SOURCE, topics.JOURNAL_OPERATOR, payload)))
+            is_site = decode(payload).action == ACTIVATE
+            row = site_row(payload) if is_site else RawMessage(SOURCE, topics.JOURNAL_OPERATOR, payload)
+            new.append((path, row))
     if new:
         journal.append([message for _, message in new], clock.now())
         done |= {path for path, _ in new}
@@ -156,7 +161,12 @@ def _check(payload: bytes) -> None:
         raise ValueError(f"{len(payload)} bytes; a record has at most {RECORD_BYTES_MAX}")
     try:
         record = decode(payload)
-        if record.action not in OTHER_ACTIONS:
+        if record.action == ACTIVATE:
+            if set(record.body) != {"sha256"}:
+                raise ValueError("body: names a site by its sha256, and nothing else")
+        elif record.action in ACTIONS:
+            action_of(record, payload, record.at)
+        elif record.action not in OTHER_ACTIONS:
             fact_of(record, payload)
     except (msgspec.DecodeError, ValueError, OverflowError) as error:
         raise ValueError(str(error)) from error

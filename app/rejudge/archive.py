@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from contracts.civil_time import zone
-from contracts.factors import CONVERTED_PREFIX, DEVICE_PREFIX, STATION_PRESENCE
+from contracts.factors import CLOCK_LAG, CONVERTED_PREFIX, DEVICE_PREFIX, STATION_PRESENCE
 from contracts.frames import READINGS, VERDICTS
 from rules.due import end_of
 from rules.plan import Plan
@@ -160,7 +160,8 @@ def samples_in(archive: Path, plan: Plan, unit: Unit, rows: int) -> Iterator[tup
     """
     numbers = plan.levels["point"].unique()
     fed = fed_points(plan).filter(pl.col("point").is_in(numbers.implode()))
-    present = plan.own_points[STATION_PRESENCE].filter(pl.col("point").is_in(numbers.implode()))["station"]
+    own = pl.concat([plan.own_points[factor] for factor in (STATION_PRESENCE, CLOCK_LAG)])
+    present = own.filter(pl.col("point").is_in(numbers.implode()))["station"].unique()
     wanted = pl.col("factor").is_in(fed["bare"].unique().implode()) | pl.col("station").is_in(present.implode())
     count = max(1, -(-rows // SLICE_ROWS))
     length = (unit.end_at - unit.start_at) / count

@@ -6,16 +6,20 @@ Does not promise to be there: without one, recovery reads the journal from its b
 
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
 
 from contracts.frames import MESSAGES
 from contracts.ports import PutAway
+from notify.tell_state import TellState, from_json, to_json
 from rules.alerts import AlertState
+from rules.carried import CARRIED_BINDINGS, CARRIED_POINTS, Carried, Turn
 from rules.episodes import Machine
 from rules.marked import no_effects
 from rules.put_away import InMemory, Shelf
@@ -31,7 +35,7 @@ from ..pipeline import PipelineState
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_VERSION = 4  # raised when what the pipeline remembers changes its shape: an older one is not used
+CHECKPOINT_VERSION = 5  # raised when what the pipeline remembers changes its shape: an older one is not used
 KEPT = 2
 PUT_AWAY = "put_away"
 SUFFIX = ".checkpoint"
@@ -48,6 +52,10 @@ class _Rest(msgspec.Struct, frozen=True):
     tick: datetime | None
     machines: dict[int, Machine]
     borders: Borders
+    site: str | None = None  # name of the site it is of
+    turns: tuple[Turn, ...] = ()  # of what it carries from the sites before; empty: there was none
+    kept_from: datetime | None = None
+    ended: list[dict[str, Any]] = []
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,10 @@ def write_checkpoint(directory: Path, made_for: str, journal_to_us: int, state: 
         tick=windows.tick if windows else None,
         machines=state.alerts.machines,
         borders=state.alerts.borders,
+        site=state.site,
+        turns=state.carried.turns if state.carried else (),
+        kept_from=state.carried.kept_from if state.carried else None,
+        ended=state.ended,
     )
     path = directory / f"{journal_to_us:020d}{SUFFIX}"
     write_span(
@@ -88,6 +100,9 @@ def write_checkpoint(directory: Path, made_for: str, journal_to_us: int, state: 
             "facts": state.facts,
             "effects": windows.effects if windows else no_effects(),
             "before_clock": pl.DataFrame(schema=MESSAGES) if state.before_clock is None else state.before_clock,
+            "telling": pl.DataFrame({"telling": [to_json(state.telling)]}),
+            "points": state.carried.points if state.carried else pl.DataFrame(schema=CARRIED_POINTS),
+            "bindings": state.carried.bindings if state.carried else pl.DataFrame(schema=CARRIED_BINDINGS),
         },
     )
     unlink_durably(sorted(directory.glob(f"*{SUFFIX}"))[:-KEPT])
@@ -105,9 +120,15 @@ def names_put_away(directory: Path) -> set[str]:
     return names
 
 
-def read_checkpoint(directory: Path, made_for: str, at_most_us: int, away: PutAway | None = None) -> Checkpoint | None:
+def read_checkpoint(
+    directory: Path,
+    made_for: str | Callable[[str | None], str | None],
+    at_most_us: int,
+    away: PutAway | None = None,
+) -> Checkpoint | None:
     """The latest usable checkpoint not beyond what has been committed; None where there is none.
 
+    made_for: what it must be made for, or that of the site it names (None: that site is not to be had).
     away: where its state had put away what is old; one that names a piece that is not there is not used.
     """
     away = InMemory() if away is None else away
@@ -115,10 +136,13 @@ def read_checkpoint(directory: Path, made_for: str, at_most_us: int, away: PutAw
         try:
             frames = read_span(path)
             rest = msgspec.json.decode(frames["rest"]["rest"][0], type=_Rest)
+            telling = from_json(frames["telling"]["telling"][0]) if "telling" in frames else TellState()
         except (SpanDamaged, msgspec.DecodeError) as error:
             log.warning("the checkpoint %s is damaged, an older one or the journal is used: %s", path, error)
             continue
-        if rest.version != CHECKPOINT_VERSION or rest.made_for != made_for or rest.journal_to_us > at_most_us:
+        if rest.version != CHECKPOINT_VERSION or rest.journal_to_us > at_most_us:
+            continue
+        if rest.made_for != (made_for if isinstance(made_for, str) else made_for(rest.site)):
             continue
         shelf = _shelf(away, frames[PUT_AWAY])
         if not away.has(shelf.names()):
@@ -131,7 +155,22 @@ def read_checkpoint(directory: Path, made_for: str, at_most_us: int, away: PutAw
         alerts = AlertState(rest.machines, rest.borders)
         before = frames["before_clock"]
         waiting = None if before.is_empty() else before
-        state = PipelineState(rest.clock, windows, alerts, waiting, frames["facts"], away)
+        carried = None
+        if rest.turns:
+            carried = Carried(frames["points"], frames["bindings"], rest.turns, rest.kept_from)
+        ended = [row | {"tick": datetime.fromisoformat(row["tick"])} for row in rest.ended]
+        state = PipelineState(
+            rest.clock,
+            windows,
+            alerts,
+            waiting,
+            frames["facts"],
+            away,
+            site=rest.site,
+            carried=carried,
+            ended=ended,
+            telling=telling,
+        )
         return Checkpoint(rest.journal_to_us, state)
     return None
 

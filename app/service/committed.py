@@ -1,4 +1,4 @@
-"""What of a decided span goes into state.db: counts, transitions, episodes, keys of notifications. Pure."""
+"""What of a decided span goes into state.db: counts, transitions, episodes, what was held back. Pure."""
 
 from datetime import datetime
 from typing import Any
@@ -8,6 +8,7 @@ import polars as pl
 from contracts.reasons import Transition
 from store.archive import TABLES
 from store.journal import epoch_us
+from store.telling_rows import TellingRows
 
 from ..pipeline import Span
 
@@ -35,9 +36,38 @@ def transition_rows(span: Span) -> list[dict[str, Any]]:
     ]
 
 
-def notification_key(episode: str, transition: str, tick_us: int) -> str:
-    """Says the decision, so that a second notification of it can be dropped."""
-    return f"{episode}:{transition}:{tick_us}"
+def held_rows(span: Span) -> list[dict[str, Any]]:
+    return [
+        {
+            "tick": epoch_us(one.tick),
+            "route": one.route,
+            "episode": one.episode,
+            "transition": one.transition,
+            "why": str(one.why),
+            "until": None if one.until is None else epoch_us(one.until),
+            "detail": one.detail,
+        }
+        for one in span.told.held
+    ]
+
+
+def telling_rows(span: Span) -> TellingRows:
+    """What the span adds to operators' actions, to whose hands alerts are in, and to what was held back."""
+    actions = [
+        {
+            **{key: getattr(one, key) for key in ("name", "kind", "actor", "origin", "body")},
+            "episode": one.body.get("episode"),
+            "made_at": epoch_us(one.made_at),
+            "known_at": epoch_us(one.known_at),
+        }
+        for one in span.told.actions
+    ]
+    attention = [
+        {"episode": one.episode, "tick": epoch_us(one.tick)}
+        | {name: epoch_us(value) if isinstance(value, datetime) else value for name, value in one.columns.items()}
+        for one in span.told.care
+    ]
+    return TellingRows(actions, attention, held_rows(span))
 
 
 def episodes_after(span: Span) -> dict[str, dict[str, object]]:

@@ -16,11 +16,13 @@ from contracts.ports import JournalFailure
 from store.parquet import make_directory, replacing
 from store.spans import SpanDamaged
 
+from ..evidence.link import Broken
+
 log = logging.getLogger(__name__)
 
 DIRECTORY = "damage"  # of the state directory, a text a part
 WAIT_S = (1.0, 60.0)  # the first wait and the longest; each is twice the one before
-UNREADABLE = (JournalFailure, SpanDamaged)  # each names its file
+UNREADABLE = (JournalFailure, SpanDamaged, Broken)  # each names its file
 
 _Done = TypeVar("_Done")
 

@@ -7,7 +7,7 @@ Recovery goes on from the latest usable checkpoint, decides the journal from the
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,9 +15,9 @@ import polars as pl
 
 from contracts.clock import Clock
 from contracts.frames import MESSAGES
-from contracts.ports import JournalFailure, Notification
-from contracts.reasons import Transition
+from contracts.ports import JournalFailure
 from contracts.site import Site
+from rules.carry import NotCarried
 from rules.spec import Rule
 from rules.ticks import CLOCK_PREFIX, SiteClock
 from store.disk_full import is_disk_full
@@ -27,11 +27,13 @@ from store.put_away import PENDING_BYTES_MAX, Folder
 from store.spans import span_name, write_span
 from store.state_db import SpanRow, StateDb
 
-from ..pipeline import Pipeline, PipelineState, Span
-from ..texts.texts import Texts
+from ..evidence.link import Broken
+from ..evidence.site import KeptSite, from_kept
+from ..pipeline import PipelineState, Span
+from ..reloading import Sites, together
 from .checkpoint import fingerprint, names_put_away, read_checkpoint, remove_unfinished, write_checkpoint
 from .collector import journal_directory
-from .committed import counts_of, episodes_after, frames_of, notification_key, transition_rows, withdrawn
+from .committed import counts_of, episodes_after, frames_of, telling_rows, transition_rows, withdrawn
 from .disk_room import NoRoom, when_there_is_room
 from .recovery import Comparison, Progress, Recovering, groups, write_down
 
@@ -42,16 +44,6 @@ BATCH_BYTES = 64 << 20  # of them in memory, but for one commit or sealed file; 
 POLL_S = 0.1
 CHECKPOINT_EVERY = timedelta(minutes=5)
 CHECKPOINT_AGAIN = timedelta(minutes=1)  # after one there was no room for
-
-NOTIFIED = {
-    Transition.FIRED,
-    Transition.LEVEL_CHANGED,
-    Transition.DATA_LOST,
-    Transition.RESOLVED,
-    Transition.WITHDRAWN,
-    Transition.FIRED_IN_RETROSPECT,
-    Transition.REOPENED,
-}
 
 
 def from_us(us: int) -> datetime:
@@ -142,19 +134,20 @@ class _Uncommitted:
 class Engine:
     """One step reads what the journals hold, decides it and commits it."""
 
-    def __init__(self, site: Site, rules: list[Rule], state_dir: Path, clock: Clock):
+    def __init__(self, site: Site, rules: list[Rule], state_dir: Path, clock: Clock, site_sha256: str | None = None):
+        """site: decides until the journal names another one. site_sha256: its name there; None: it has none."""
         self.site, self.clock = site, clock
         self._state_dir, self.span_dir = state_dir, state_dir / "spans"
         self.span_dir.mkdir(parents=True, exist_ok=True)
-        self.pipeline = Pipeline(site, rules)
+        self._given = KeptSite(site_sha256 or fingerprint(site, rules), site, rules)
+        self._sites = Sites(self._given, self._load)
+        self._stood_in: dict[str, Broken] = {}  # sites that a recovery had to do without
         self.db = StateDb(state_dir / "state.db")
         self.db.delete_unreferenced(self.span_dir)
         self._feed = JournalFeed(state_dir, site.file.collectors)
-        self._texts = Texts(site)
         self._away = Folder(state_dir / "windows")
         self._state = PipelineState(SiteClock(site.file.collectors), away=self._away)
         self._checkpoints = state_dir / "checkpoints"
-        self._made_for = fingerprint(site, rules)
         remove_unfinished(self._checkpoints)
         self._checkpoint_at = clock.now()
         self._uncommitted: _Uncommitted | None = None
@@ -175,26 +168,34 @@ class Engine:
         site's clock does not come out as it was committed; any other difference is logged and written down.
         """
         at, done = 0, 0
-        if (found := read_checkpoint(self._checkpoints, self._made_for, self._cursor, self._away)) is not None:
-            at, self._state = found.journal_to_us, found.state
-        seq, compared_from = self.db.last_seq_upto(at), self.db.decided_from(self._made_for)
-        comparison = Comparison(self.db, self._state_dir, compared_from)
-        pace = Progress(self.db.messages_after(seq), progress)
         self._is_whole = False
-        for group in self._feed.in_pieces(groups(self.db, seq, compared_from)):
+        found = read_checkpoint(self._checkpoints, self._made_for_of, self._cursor, self._away)
+        if found is not None and self._goes_on(found.state):
+            at, self._state = found.journal_to_us, found.state
+        seq, deciders = self.db.last_seq_upto(at), self.db.deciders()
+        comparison = Comparison(self.db, self._state_dir, deciders)
+        pace = Progress(self.db.messages_after(seq), progress)
+        for group in self._feed.in_pieces(groups(self.db, seq, deciders)):
             if is_stopping():
                 return done
             messages = self._feed.between(at, group[-1].journal_to)
             at = group[-1].journal_to
             if messages.is_empty():
-                comparison.check_missing(group)
+                comparison.check_missing(group, self._made_for)
                 continue
-            span = self.pipeline.step(self._state, messages)
-            comparison.check(group, span, self.notifications(span))
+            spans, made_for = [], set()
+            for section in self._sites.sections(self._state, messages):
+                spans.append(self._sites.step(self._state, section))
+                made_for.add(self._made_for)
+            span = together(spans)
+            comparison.check(group, span, made_for)
             self._put_away()
             done += messages.height
             pace.add(span.counts.get("messages", 0))
         self._is_whole = True
+        self._sites.forget(name for name in self._stood_in if name != self._state.site)
+        for broken in self._stood_in.values():
+            comparison.do_without(broken)
         if done:
             pace.tell()
         comparison.summary()
@@ -207,6 +208,39 @@ class Engine:
             log.error("the disk is full: differences are written down with the next span (%s)", error)
         self._check_recovered()
         return done
+
+    @property
+    def _made_for(self) -> str:
+        """Fingerprint of the site that holds."""
+        found = self._sites.made_for(self._state.site)
+        assert found is not None
+        return found
+
+    def _made_for_of(self, name: str | None) -> str | None:
+        """Of a site a checkpoint names: the given one, or one that is kept; None: nothing is known of it."""
+        is_kept = name is None or name == self._given.name or (self._state_dir / "sites" / f"{name}.json").exists()
+        return self._sites.made_for(name) if is_kept else None
+
+    def _load(self, name: str) -> KeptSite | None:
+        """In a recovery the given site stands in for one that cannot be had, for a centre that stands still is worse;
+        decisions that are still to be made wait for it."""
+        try:
+            return from_kept(self._state_dir, name)
+        except Broken as broken:
+            if self._is_whole:
+                said = f"{broken.what}: put it back from a backup, nothing is decided after the row that names it"
+                raise Broken(broken.link, broken.place, said) from broken
+            log.error("recovery goes on with %s in place of a site the journal names: %s", self._given.shown, broken)
+            self._stood_in[name] = broken
+            return replace(self._given, name=name)
+
+    def _goes_on(self, state: PipelineState) -> bool:
+        try:
+            self._sites.pipeline(state)
+        except NotCarried as error:
+            log.error("the checkpoint numbers other %s than this program does: the journal is read", error)
+            return False
+        return True
 
     def _write_down_differences(self) -> None:
         if self._differences:
@@ -236,8 +270,9 @@ class Engine:
             messages = self._feed.read(self._cursor, rows)
             if messages.is_empty():
                 return None
-            span = self.pipeline.step(self._state, messages)
-            self._uncommitted = _Uncommitted(span, epoch_us(messages["received_at"][-1]))
+            section = next(self._sites.sections(self._state, messages))
+            span = self._sites.step(self._state, section)
+            self._uncommitted = _Uncommitted(span, epoch_us(section["received_at"][-1]))
         self._commit(self._uncommitted)
         span, self._uncommitted = self._uncommitted.span, None
         self._put_away()
@@ -264,7 +299,8 @@ class Engine:
             episodes=list(episodes_after(span).values()),
             withdrawn=withdrawn(span),
             transitions=transition_rows(span),
-            notifications=self.notifications(span),
+            notifications=span.notifications,
+            telling=telling_rows(span),
             now_us=epoch_us(self.clock.now()),
             made_for=self._made_for,
         )
@@ -302,28 +338,6 @@ class Engine:
             log.error("the disk is full: no checkpoint for now (%s)", error)
             self._checkpoint_at += CHECKPOINT_AGAIN - CHECKPOINT_EVERY
 
-    def notifications(self, span: Span) -> list[Notification]:
-        """What the span's transitions tell whom; the key says the decision, so a second one can be dropped."""
-        made = []
-        for row in span.transitions:
-            if row["transition"] not in NOTIFIED:
-                continue
-            episode = row["episode"]
-            for webhook in self.site.file.webhooks:
-                if episode["level"] not in webhook.levels:
-                    continue
-                body = {
-                    "text": self._texts.alert(row["transition"], episode, webhook.language, row["tick"]),
-                    "final_from": self._texts.final_from(episode).isoformat(),
-                    "clause": self._texts.clause(episode),
-                    "transition": row["transition"],
-                    "tick": row["tick"].isoformat(),
-                    "alert": episode,
-                }
-                key = notification_key(episode["id"], row["transition"], epoch_us(row["tick"]))
-                made.append(Notification(key, webhook.name, body))
-        return made
-
     def close(self) -> None:
         self.db.close()
 
@@ -336,7 +350,8 @@ def run_engine(
 ) -> None:
     """Recovers, then steps until told to stop. On a full disk it waits with what it has decided, and goes on.
 
-    Raises JournalFailure where a journal cannot be read: then nothing after that is decided.
+    Raises JournalFailure where a journal cannot be read, Broken where a site it names cannot be: then nothing after
+    that is decided.
     """
     engine.recover(progress, stop.is_set)
     try:
@@ -348,7 +363,7 @@ def run_engine(
                 told(span)
     except NoRoom as error:
         log.error("stopped before there was room: the next start decides it again (%s)", error)
-    except JournalFailure:
+    except (JournalFailure, Broken):
         engine.checkpoint()  # of what was decided before: the next try begins there
         raise
     engine.checkpoint()

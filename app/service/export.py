@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from contracts.ports import Notification
 from store.spans import SpanFiles
 from store.state_db import StateDb
 
-from ..outputs import Outputs
+from ..outputs import Outputs, notification_line
 
 
 def export(state_dir: Path) -> Outputs:
@@ -19,4 +20,6 @@ def export(state_dir: Path) -> Outputs:
             outputs.add(frames["aggregates"], frames["verdicts"], frames["rejects"], [], kept)
         for row in db.transitions():
             outputs.episodes.apply([{"transition": row["transition"], "episode": row["body"]}])
+        for told in db.telling.notifications():
+            outputs.notifications.append(notification_line(Notification(**told)))
     return outputs

@@ -54,7 +54,7 @@ class JournalRoom:
 
     def _check(self) -> None:
         disk = shutil.disk_usage(self._directory)
-        reserve = min(RESERVE_BYTES, int(disk.total * RESERVE_SHARE))
+        reserve = reserve_bytes(self._directory)
         needed = int(reserve * RESUME_SHARE) if self._metrics.journal_full else reserve
         if disk.free < needed:
             raise JournalFull(
@@ -83,6 +83,11 @@ class JournalRoom:
             self._metrics.journal_full = False
         free = _mib(shutil.disk_usage(self._directory).free)
         log.warning("there is room for the journal again (%s free): acknowledging goes on", free)
+
+
+def reserve_bytes(directory: Path) -> int:
+    """What is kept free on the disk of a directory: with less nothing is journalled."""
+    return min(RESERVE_BYTES, int(shutil.disk_usage(directory).total * RESERVE_SHARE))
 
 
 class WaitingJournal:

@@ -32,7 +32,7 @@ from .senders import run_senders
 log = logging.getLogger(__name__)
 
 COLLECTOR = "collector"
-PARTS = (COLLECTOR, "engine", "archive", "influxdb", "senders", "housekeeping")
+PARTS = (COLLECTOR, "engine", "archive", "influxdb", "senders", "housekeeping", "portal")
 ARCHIVE_EVERY_S = 5.0
 SPANS_AT_ONCE = 200
 MEND = "put this one file back from a backup"
@@ -70,6 +70,25 @@ def run_archive(site: Site, state_dir: Path, stop: threading.Event) -> None:
             log.error("stopped before there was room: the next start archives it (%s)", error)
 
 
+def _run_portal(
+    site: Site,
+    rules: list[Rule],
+    state_dir: Path,
+    clock: Clock,
+    stop: threading.Event,
+    site_dir: Path | None,
+    is_apart: bool,
+) -> None:
+    """Apart from a collector: what pages compute must not delay an acknowledgement."""
+    from ..portal.apart import Setup, run_portal_apart  # a web server only where one is asked for
+    from ..portal.serve import NotServed, run_portal
+
+    if is_apart:
+        run_portal_apart(Setup(site, rules, state_dir, site_dir, clock), stop, NotServed)
+    else:
+        run_portal(site, rules, state_dir, clock, stop, site_dir)
+
+
 def run_parts(
     site: Site,
     rules: list[Rule],
@@ -81,11 +100,13 @@ def run_parts(
     collector: str | None = None,
     metrics: CollectorMetrics | None = None,
     site_sha256: str | None = None,
+    site_dir: Path | None = None,
     told: Callable[[Span], None] = lambda _: None,
 ) -> None:
     """Runs the parts until `stop` is set or one of them fails; then raises what it failed of.
 
-    site_sha256: the name of the site's files as `app.site.record.keep` has them, for the journal.
+    site_sha256: the name of the site's files as `app.site.record.keep` has them, for the journal. site_dir: where they
+    are, for the portal.
     """
     state_dir.mkdir(parents=True, exist_ok=True)
     halt = threading.Event()  # what the other parts end for; the collector ends for `stop` alone
@@ -98,7 +119,7 @@ def run_parts(
             told(span)
 
         def decide() -> None:
-            one = Engine(site, rules, state_dir, clock)
+            one = Engine(site, rules, state_dir, clock, site_sha256)
             try:
                 run_engine(one, halt, goes_on, logged)
             finally:
@@ -117,6 +138,8 @@ def run_parts(
     }
     if site.file.influxdb is not None:
         work["influxdb"] = lambda: run_influx(site, state_dir, clock, halt)
+    if site.file.portal is not None:
+        work["portal"] = lambda: _run_portal(site, rules, state_dir, clock, halt, site_dir, COLLECTOR in names)
     names = [name for name in parts if name in work]
     notes = {name: DamageNote(state_dir, name) for name in names}
     failed: list[BaseException] = []

@@ -9,24 +9,23 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
-from contracts.ports import Notification
 from store.archive import TABLES
 from store.journal import epoch_us
 from store.parquet import replacing
 from store.spans import SpanDamaged, read_span
 from store.state_db import SpanRow, StateDb
 
-from ..evidence.link import short
+from ..evidence.link import Broken, short
 from ..evidence.rows import Bags, difference
 from ..pipeline import Span
-from .committed import counts_of, frames_of, notification_key, transition_rows
+from .committed import counts_of, frames_of, held_rows, transition_rows
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +53,15 @@ class Recovering:
         return self.seconds * (1 - self.share) / self.share if self.messages else None
 
 
-def groups(db: StateDb, after_seq: int, compared_from: int | None = None) -> Iterator[list[SpanRow]]:
-    """Committed spans that follow each other, in pieces that fit into memory; a piece begins at `compared_from`."""
+def groups(db: StateDb, after_seq: int, deciders: Mapping[int, str]) -> Iterator[list[SpanRow]]:
+    """Committed spans that follow each other, in pieces that fit into memory; a piece begins with each decider."""
     group: list[SpanRow] = []
     messages = 0
     while rows := db.spans_after(after_seq):
         for row in rows:
             its = row.counts.get("messages", 0)
             is_full = messages + its > MESSAGES_AT_ONCE or len(group) == SPANS_AT_ONCE
-            if group and (is_full or row.seq == compared_from):
+            if group and (is_full or row.seq in deciders):
                 yield group
                 group, messages = [], 0
             group.append(row)
@@ -75,9 +74,9 @@ def groups(db: StateDb, after_seq: int, compared_from: int | None = None) -> Ite
 class Comparison:
     """Holds what comes out of a recovery against state.db and the span files."""
 
-    def __init__(self, db: StateDb, state_dir: Path, compared_from: int | None):
-        """compared_from: first span decided by this site and these rules; None: there is none."""
-        self._db, self._state_dir, self._compared_from = db, state_dir, compared_from
+    def __init__(self, db: StateDb, state_dir: Path, deciders: Mapping[int, str]):
+        """deciders: first span -> fingerprint of the site and rules that decided from there on."""
+        self._db, self._state_dir, self._deciders = db, state_dir, deciders
         self._bags = Bags()
         self.found: Counter[str] = Counter()  # groups of spans that differ, by part
         self.lines: list[dict[str, object]] = []  # the first difference of each part
@@ -85,21 +84,27 @@ class Comparison:
         self.spans_without_rows = 0  # compared by counts and alerts alone: their files are pruned
         self.spans_of_others = 0
 
-    def check(self, group: Sequence[SpanRow], made: Span, notifications: Sequence[Notification]) -> None:
-        """made: what one step over all messages of the group gave. A group is of one site, see `groups`."""
-        if not self._is_compared(group):
+    def check(self, group: Sequence[SpanRow], made: Span, made_for: Collection[str]) -> None:
+        """made: what all messages of the group gave, decided by these. A group had one decider, see `groups`."""
+        if not self._is_compared(group, made_for):
             return
         self._check_counts(group, made)
-        self._check_transitions(group, made, notifications)
+        self._check_transitions(group, made)
+        self._check_told(group, made)
         self._check_rows(group, made)
 
-    def check_missing(self, group: Sequence[SpanRow]) -> None:
+    def check_missing(self, group: Sequence[SpanRow], made_for: str) -> None:
         """The journals hold no row of the group."""
-        if self._is_compared(group):
+        if self._is_compared(group, {made_for}):
             self._differ("messages", group[0].seq, group[-1].seq, "the journals hold none of their rows any more")
 
-    def _is_compared(self, group: Sequence[SpanRow]) -> bool:
-        if self._compared_from is None or group[0].seq < self._compared_from:
+    def do_without(self, broken: Broken) -> None:
+        """A site the journals name cannot be had."""
+        self.lines.append({"first_span": 0, "last_span": 0, "part": "site", "difference": str(broken)})
+
+    def _is_compared(self, group: Sequence[SpanRow], made_for: Collection[str]) -> bool:
+        since = max((seq for seq in self._deciders if seq <= group[0].seq), default=None)
+        if since is None or set(made_for) != {self._deciders[since]}:
             self.spans_of_others += len(group)
             return False
         self.spans += len(group)
@@ -125,11 +130,10 @@ class Comparison:
                 self._differ("counts", group[0].seq, group[-1].seq, said)
                 return
 
-    def _check_transitions(self, group: Sequence[SpanRow], made: Span, notifications: Sequence[Notification]) -> None:
-        if group[-1].clock_to is None:
+    def _check_transitions(self, group: Sequence[SpanRow], made: Span) -> None:
+        if (ticks := _ticks(group)) is None:
             return
-        after = next((span.clock_from for span in group if span.clock_to is not None), None)
-        committed = self._db.transitions_between(-(1 << 62) if after is None else after, group[-1].clock_to)
+        committed = self._db.transitions_between(*ticks)
         again = transition_rows(made)
         mine, wanted = ({_text(row): row for row in rows} for rows in (again, committed))
         for text in [*wanted, *mine]:
@@ -140,14 +144,24 @@ class Comparison:
                 said = f"{row['transition']} of alert {row['episode']}: {other}: {short(text, 400)}"
                 self._differ("alerts", at, at, said)
                 break
-        told = {(one.key, one.channel) for one in notifications}
-        rows = (*committed, *again)
-        keys = {notification_key(row["episode"], row["transition"], row["tick"]) for row in rows}
-        for key, channel in sorted(told ^ self._db.notified(keys)):
-            other = "the journals do not give it" if (key, channel) not in told else "it was never put into the outbox"
-            at = _of_tick(group, int(key.rsplit(":", 1)[1]))
+
+    def _check_told(self, group: Sequence[SpanRow], made: Span) -> None:
+        """What was to be sent when, and what was held back."""
+        if (ticks := _ticks(group)) is None:
+            return
+        told = {(one.key, one.channel): epoch_us(one.tick) for one in made.told.planned}
+        committed = self._db.telling.notified_between(*ticks)
+        for key, channel in sorted(told.keys() ^ committed):
+            other = "it was never put into the outbox" if (key, channel) in told else "the journals do not give it"
+            at = _of_tick(group, told.get((key, channel), ticks[1]))
             self._differ("notifications", at, at, f"notification {key} to {channel}: {other}")
             break
+        again, kept = (
+            [_text(row) for row in rows] for rows in (held_rows(made), self._db.telling.held_between(*ticks))
+        )
+        if again != kept:
+            odd = next(iter(set(again) ^ set(kept)), "the same rows in another order")
+            self._differ("what was held back", group[0].seq, group[-1].seq, short(odd, 400))
 
     def _check_rows(self, group: Sequence[SpanRow], made: Span) -> None:
         again = frames_of(made)
@@ -250,6 +264,14 @@ def _since(name: str, rows: pl.DataFrame, group: Sequence[SpanRow], first: SpanR
     column, _ = _ends(name, group)
     after = first.journal_after if column == "received_at" else first.clock_from
     return rows if after is None or first.clock_from is None else rows.filter(pl.col(column).dt.epoch("us") > after)
+
+
+def _ticks(group: Sequence[SpanRow]) -> tuple[int, int] | None:
+    """The ticks of a group, after the first and up to the second; None before there were any."""
+    if group[-1].clock_to is None:
+        return None
+    after = next((span.clock_from for span in group if span.clock_to is not None), None)
+    return -(1 << 62) if after is None else after, group[-1].clock_to
 
 
 def _of_tick(group: Sequence[SpanRow], tick: object) -> int:

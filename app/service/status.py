@@ -9,13 +9,13 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 from contracts.ports import JournalFailure
-from contracts.reasons import Alert
+from contracts.records import Record
 from contracts.site import Site
 from contracts.topics import JOURNAL_CLOCK
 from store.archive import CURSOR as ARCHIVE
@@ -28,6 +28,8 @@ from store.spans import SpanDamaged, read_span
 from store.state_db import MIGRATIONS
 
 from ..operators import spool as operator_spool
+from ..site.record import last_activated
+from .channel_status import ChannelStatus, channel_attention, channel_statuses
 from .damage import Damage, read_damage
 from .disk_forecast import Growth, LastDay, growth
 from .influx_gaps import GAPS, Gap, read_gaps
@@ -69,6 +71,7 @@ class Decided:
     finished_to: dict[str, datetime] = field(default_factory=dict)  # consumer -> last row received it has finished
     outbox: dict[str, int] = field(default_factory=dict)
     oldest_pending_at: datetime | None = None
+    channels: list[ChannelStatus] = field(default_factory=list)
     open_alerts: dict[str, int] = field(default_factory=dict)  # by level
     counts: dict[str, int] = field(default_factory=dict)  # of the last 24 h of the site's clock
     last_day: LastDay | None = None
@@ -92,6 +95,7 @@ class Status:
     records_refused: int = 0
     damage: list[Damage] = field(default_factory=list)  # what parts have met that run, or have ended for it
     damaged_parts: list[PartDamaged] = field(default_factory=list)  # of the archive's last month
+    site: Record | None = None  # that activated the site that holds
 
     @property
     def newest_at(self) -> datetime | None:
@@ -108,7 +112,8 @@ def status_of(state_dir: Path, now: datetime, site: Site | None = None) -> Statu
     names |= set(site.file.collectors) if site else set()
     state_db = state_dir / "state.db"
     uses_influxdb = None if site is None else site.file.influxdb is not None
-    decided = _decided(state_dir, uses_influxdb) if state_db.exists() else None
+    channels = () if site is None else tuple(channel.name for channel in site.file.channels)
+    decided = _decided(state_dir, uses_influxdb, now, channels) if state_db.exists() else None
     cursor_us = 0 if decided is None or decided.cursor_at is None else epoch_us(decided.cursor_at)
     disk = shutil.disk_usage(state_dir)
     gaps, gaps_damage = _gaps(state_dir)
@@ -129,8 +134,16 @@ def status_of(state_dir: Path, now: datetime, site: Site | None = None) -> Statu
         records_waiting=operator_spool.waiting_since(state_dir, now - CLOCK_SILENT_MAX),
         records_refused=len(operator_spool.refused(state_dir)),
         damage=read_damage(state_dir),
+        site=_site(state_dir),
         damaged_parts=damaged_parts(state_dir / "archive", (now - ARCHIVE_LOOKED_AT).date(), PARTS_LOOKED_AT),
     )
+
+
+def _site(state_dir: Path) -> Record | None:
+    try:
+        return last_activated(state_dir)
+    except (sqlite3.Error, JournalFailure, ValueError):
+        return None  # the journal's own line says what is wrong with it
 
 
 def attention(status: Status) -> list[str]:
@@ -221,10 +234,14 @@ def _of_gaps(status: Status) -> Iterator[str]:
 def _of_outbox(decided: Decided, now: datetime) -> Iterator[str]:
     for state, said in (("gave_up", "were given up"), ("refused", "were refused by their receiver")):
         if n := decided.outbox.get(state):
-            yield f"{n:,} notifications {said}; tell those concerned, mend the channel"
+            yield (
+                f"{n:,} notifications {said}; tell those concerned, mend the channel, then `greenisland outbox retry`:"
+                " see `greenisland outbox list`"
+            )
     waits_since = decided.oldest_pending_at
     if waits_since is not None and now - waits_since > PENDING_MAX:
         yield f"a notification waits for {in_words(now - waits_since)}; do the senders run, does the channel answer?"
+    yield from channel_attention(decided.channels)
 
 
 # -- journals
@@ -267,14 +284,15 @@ def _ends(segment: Segment, clock_topic: str) -> dict[str, datetime]:
 # -- state.db
 
 
-def _decided(state_dir: Path, uses_influxdb: bool | None) -> Decided:
+def _decided(state_dir: Path, uses_influxdb: bool | None, now: datetime, channels: tuple[str, ...]) -> Decided:
     try:
         with closing(_reading(state_dir / "state.db")) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version != len(MIGRATIONS):
                 return Decided(damage=f"state.db has version {version}, this program reads {len(MIGRATIONS)}")
             connection.execute("BEGIN")  # one state of it, however long this takes
-            return _read(connection, state_dir / "spans", uses_influxdb)
+            read = _read(connection, state_dir / "spans", uses_influxdb)
+            return replace(read, channels=channel_statuses(connection, now, channels))
     except sqlite3.Error as error:
         return Decided(damage=f"state.db cannot be read ({error})")
 
@@ -298,7 +316,7 @@ def _read(connection: sqlite3.Connection, span_dir: Path, uses_influxdb: bool | 
         oldest_pending_at=_at_or_none(pending_us),
         open_alerts=dict(
             connection.execute(
-                "SELECT coalesce(level, ''), count(*) FROM episodes WHERE state <> ? GROUP BY level", (Alert.RESOLVED,)
+                "SELECT coalesce(level, ''), count(*) FROM episodes WHERE resolved_at IS NULL GROUP BY level"
             )
         ),
         counts={} if day_seq is None else _counts(connection, day_seq),

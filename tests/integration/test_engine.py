@@ -2,20 +2,20 @@
 
 import json
 import threading
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack, closing
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx
 import pytest
 
+from app.service.channels import channels_of
 from app.service.collector import journal_directory
 from app.service.engine import Engine, RecoveryFailure
-from app.service.senders import send_due, webhook_senders
+from app.service.senders import send_due
+from contracts.channels import Webhook
 from contracts.clock import ScaledClock
 from contracts.ports import RawMessage
 from contracts.reasons import Reject
-from contracts.site import Webhook
 from rules.spec import LimitRule, RejectsRule
 from rules.ticks import clock_payload
 from store.journal import Journal
@@ -157,7 +157,7 @@ def receiver():
 def test_an_exceedance_reaches_the_webhook_in_words_and_again_after_a_failure(tmp_path, receiver):
     url, got, answers = receiver
     answers.append(500)
-    told = site([POINT], limits=[{"period": "minute", "status": "verified"}], webhooks=(Webhook(name="duty", url=url),))
+    told = site([POINT], limits=[{"period": "minute", "status": "verified"}], channels=(Webhook(name="duty", url=url),))
     rows = [(START, clock_row(START))]
     rows += [(START + minutes(n + 1), message(payload(START + minutes(n), {"a21026": 58.2}))) for n in range(3)]
     write(tmp_path, [*rows, (START + minutes(9), clock_row(START + minutes(9)))])
@@ -171,13 +171,14 @@ def test_an_exceedance_reaches_the_webhook_in_words_and_again_after_a_failure(tm
         def now(self):
             return self.at
 
-    with StateDb(tmp_path / "state.db") as db, httpx.Client() as client:
-        senders = webhook_senders(told, client)
-        first = START + minutes(10)
-        assert send_due(db, senders, At(first), threading.Event()) >= 1
-        assert send_due(db, senders, At(first), threading.Event()) == 0
-        later = datetime(2027, 1, 1, tzinfo=UTC)
-        assert send_due(db, senders, At(later), threading.Event()) == 1
+    clock, stop = At(START + minutes(10)), threading.Event()
+    with StateDb(tmp_path / "state.db") as db, ExitStack() as stack:
+        channels = channels_of(told, clock, stack)
+        assert send_due(db, channels, clock, stop) == 1  # then the channel rests
+        assert send_due(db, channels, clock, stop) == 0
+        clock.at += minutes(10)
+        while send_due(db, channels, clock, stop):
+            pass
         assert db.outbox_counts() == {"delivered": len(got) - 1}
         assert [row["outcome"] for row in db.receipts()][-1] == "delivered"
     fired = [body for _, body in got if body["transition"] == "fired"]

@@ -11,14 +11,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from app.service.channels import Outgoing
 from app.service.collector import journal_directory
 from app.service.engine import run_engine
 from app.service.housekeeping import keep_house
 from app.service.processes import run_archive
 from app.service.senders import send_due
 from contracts.clock import ScaledClock
-from contracts.ports import Notification
+from contracts.ports import Notification, Sent
 from contracts.reasons import Receipt
+from notify.pace import Pace
 from store.archive import CURSOR as ARCHIVED
 from store.archive import read_archive
 from store.dead_letters import DeadLetters
@@ -247,7 +249,7 @@ class Counting:
 
     def send(self, notification, attempt):
         self.sent.append((notification.key, attempt))
-        return Receipt.DELIVERED, "200"
+        return Sent(Receipt.DELIVERED, "200")
 
 
 def test_a_receipt_waits_for_room_and_what_it_is_of_is_not_sent_again(small_disk, caplog):
@@ -258,7 +260,7 @@ def test_a_receipt_waits_for_room_and_what_it_is_of_is_not_sent_again(small_disk
 
     def work(stop):
         with StateDb(path) as db:
-            send_due(db, {"w": channel}, ScaledClock(START, 1), stop)
+            send_due(db, {"w": Outgoing(channel, Pace("w"))}, ScaledClock(START, 1), stop)
 
     with StateDb(path) as held:  # its log is there, and full
         fill(small_disk)

@@ -237,7 +237,7 @@ def test_the_influx_writer_says_what_it_missed_and_goes_on(tmp_path, require_pro
     influxd.start()
     state_of(tmp_path, HOURS, archived=10, written=1)
     assert rounds(tmp_path)[1] == 3
-    file = SITE.file.model_copy(update={"influxdb": Influx(url=influxd.url)})
+    file = SITE.file.model_copy(update={"influxdb": Influx(url=influxd.url, raw_kept="36500d", minute_kept="36500d")})
     stop = threading.Event()
     writer = threading.Thread(
         target=run_influx, args=(SITE.model_copy(update={"file": file}), tmp_path, ScaledClock(NOW, 1), stop)

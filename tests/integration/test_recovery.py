@@ -12,8 +12,8 @@ from app.service.engine import Engine
 from app.service.housekeeping import keep_house
 from app.service.recovery import DIFFERENCES, Progress, Recovering
 from app.service.status import attention, status_of
+from contracts.channels import Webhook
 from contracts.clock import ScaledClock
-from contracts.site import Webhook
 from store.archive import CURSOR as ARCHIVED
 from store.journal import epoch_us
 from store.spans import read_span, span_name, write_span
@@ -22,7 +22,7 @@ from tests.builders import START, minutes
 
 from .test_checkpoint import HOURLY, RULES, SITE, journal
 
-FILE = SITE.file.model_copy(update={"webhooks": (Webhook(name="duty", url="http://127.0.0.1:9"),)})
+FILE = SITE.file.model_copy(update={"channels": (Webhook(name="duty", url="http://127.0.0.1:9"),)})
 TOLD = SITE.model_copy(update={"file": FILE})
 
 

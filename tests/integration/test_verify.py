@@ -24,6 +24,7 @@ from app.site.record import activation, keep, site_content
 from app.site.rule_files import load_rules
 from contracts.clock import ScaledClock
 from contracts.reasons import Receipt
+from rules.episodes import episode_id
 from store.archive import Archive
 from store.journal import Journal, epoch_us
 from store.journal_segment import reading
@@ -33,6 +34,7 @@ from store.spans import SpanFiles, read_span, write_span
 from store.state_db import StateDb
 from tests.builders import START, minutes
 from tests.journal_forgery import cut_off, forge
+from tests.said import said_of
 
 from .test_engine import clock_row, message, payload
 
@@ -41,8 +43,9 @@ SITE = {
 site: test
 name: {zh: 测试, en: test}
 time_zone: Asia/Shanghai
-webhooks: [{name: duty, url: "http://127.0.0.1:9/"}]
+channels: [{name: duty, type: webhook, url: "http://127.0.0.1:9/"}]
 """,
+    "routes.yaml": "version: 1\nroutes: [{route: all, channels: [duty], group_by: station, wait: 30s}]\n",
     "registry/counties.csv": "county,name_zh,name_en\n520330,习水县,Xishui\n",
     "registry/outlets.csv": "outlet,county,medium,name_zh,name_en\nO1,520330,flue_gas,排口,outlet\n",
     "registry/stations.csv": "station,outlet,name_zh,name_en\nS1,O1,站,station\n",
@@ -85,8 +88,9 @@ def journal(state_dir: Path, site_dir: Path, rows):
     digest = keep(site_content(site_dir, ()), state_dir)
     with Journal(journal_directory(state_dir, "main"), segment_max_age=timedelta(minutes=15)) as opened:
         first = rows[0][0] - minutes(1)
-        opened.append(activation(digest, None, "chen", "cli", MADE_AT), first)
-        opened.append([clock_row(first)], first)
+        opened.append([*activation(digest, None, "chen", "cli", MADE_AT), clock_row(first)], first)
+        its = said_of(episode_id("so2", "S1", "a21026", "L1", START + minutes(5)), MADE_AT)
+        opened.append(its, first + timedelta(seconds=1))
         for at, row in rows:
             opened.append([row], at)
 
@@ -196,7 +200,7 @@ def test_where_housekeeping_merged_and_pruned_the_archive_is_held_against_what_t
     assert (report.pruned, report.notes) == (6, [])
     quick = verify(state_dir, quick=True)
     assert any("were pruned" in note for note in quick.notes)
-    (part,) = (state_dir / "archive" / "verdicts").rglob("part-000000000001-*08.parquet")
+    (part,) = (state_dir / "archive" / "verdicts").rglob("part-000000000001-*09.parquet")
     rows = pl.read_parquet(part, hive_partitioning=False)
     rows.with_columns(value_scaled=pl.col("value_scaled") + 1).write_parquet(part)
     assert broken(state_dir).place == f"archive/verdicts/date=2026-03-01/{part.name}"

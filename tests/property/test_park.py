@@ -2,77 +2,20 @@
 
 from datetime import timedelta
 
-import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.site import Enterprise, Facility, Outlet, Pair, Park, ParkThreshold, Point, Site, Station
+from contracts.site import Facility, Pair, ParkThreshold
 from rules.bearing import bearing
-from rules.evaluate import evaluate, verdicts
 from rules.kinds.park import FenceLineRule, ParkTotalRule, RemovalRule, SharedTreatmentOffRule
 from rules.kinds.treatment import SynchronousRateRule, TreatmentLowLoadRule, TreatmentOrderRule
 from rules.plan import compile_plan
-from rules.windows import advance, start
-from tests.builders import START, minutes, sample, samples, site
+from tests.builders import START, minutes, sample, site
+from tests.park_site import hour_rows, latest, park_site, point_of
 
 DELAYS = st.sampled_from([0, 0, 7, 90])
 NMHC, FLOW = "a24088", "a00000"
-
-
-def park_site(stations: dict[str, tuple[str, list[str]]], **more) -> Site:
-    """Stations of one park: name -> medium, factors; each at an outlet of its own, and standing where `at` says."""
-    at = more.pop("at", {})
-    base = site()
-    return base.model_copy(
-        update={
-            "parks": (
-                Park(park="P", county="C1", name_zh="园", name_en="park", latitude=28.0, longitude=107.0, **more),
-            ),
-            "enterprises": (
-                Enterprise(enterprise="E", county="C1", park="P", name_zh="企", name_en="e", industry="coating"),
-            ),
-            "outlets": tuple(
-                Outlet(outlet=f"O-{n}", enterprise="E", park="P", county="C1", medium=medium, name_zh=n, name_en=n)
-                for n, (medium, _) in stations.items()
-            ),
-            "stations": tuple(
-                Station(
-                    station=n,
-                    outlet=f"O-{n}",
-                    name_zh=n,
-                    name_en=n,
-                    **dict(zip(("latitude", "longitude"), at.get(n, (None, None)), strict=True)),
-                )
-                for n in stations
-            ),
-            "points": tuple(
-                Point(station=n, factor=f, unit=base.factors[f].unit, kind="avg", period_s=60)
-                for n, (_, factors) in stations.items()
-                for f in factors
-            ),
-        }
-    )
-
-
-def decided(plan, rows, until=600):
-    made = advance(plan, start(START), samples(rows), START + minutes(until)).decisions
-    return verdicts(plan, evaluate(plan, made)).sort("window_at", "revision").to_dicts()
-
-
-def latest(plan, rows, until=600):
-    """(station, limit_id, window_at) -> the latest verdict."""
-    return {(row["station"], row["limit_id"], row["window_at"]): row for row in decided(plan, rows, until)}
-
-
-def point_of(plan, station, factor):
-    return plan.points.filter((pl.col("station") == station) & (pl.col("factor") == factor))["point"].item()
-
-
-def hour_rows(plan, station, factor, hour, value, n, late):
-    number = point_of(plan, station, factor)
-    times = [START + minutes(60 * hour + minute) for minute in range(n)]
-    return [sample(number, at, at + minutes(1 + late), value) for at in times]
 
 
 masses = st.lists(  # per hour, of each of two outlets: mg/m3, minutes of it, m3/h, minutes of that, how late
@@ -228,6 +171,15 @@ def test_the_synchronous_rate_is_a_share_of_the_minutes_in_which_production_runs
             enough = 60 * len(on) >= 45 * (len(on) + unknown)
             judged = bool(on) and enough
             assert (row["reason"] is None) == judged
+
+
+def test_a_pair_is_judged_to_the_end_of_the_day_on_which_a_meter_is_removed_and_not_after():
+    points = [{"factor": "p01001", "unit": "kW", "valid_to": "2026-03-01"}, {"factor": "p01002", "unit": "kW"}]
+    whole = site(points, medium="power").model_copy(update={"pairs": (PAIR,)})
+    plan = compile_plan(whole, [SynchronousRateRule(id="sync", kind="synchronous_rate", per="hour")])
+    made = latest(plan, power_rows(plan, [(500, 50, 0, 0)] * 960 + [(None, 50, 0, 0)] * 500), until=2000)
+    # START is 08:00 in China: the sixteen hours up to midnight, and none of the next day, though treatment still speaks
+    assert [row["state"] for row in made.values()] == ["within"] * 16
 
 
 @settings(max_examples=12)

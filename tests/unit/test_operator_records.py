@@ -193,7 +193,7 @@ def test_a_full_spool_is_taken_in_parts_the_oldest_first(tmp_path):
 
 
 def test_actions_that_are_no_facts_are_left_to_others():
-    body = Record(v=1, actor="li", origin="api", at=NOON, action="acknowledge", body={"alert": "x"})
+    body = Record(v=1, actor="li", origin="api", at=NOON, action="command", body={"alert": "x"})
     rows = pl.DataFrame([(NOON, "x", "$operator", encode(body))], schema=MESSAGES, orient="row")
     facts, rejects = facts_of(stamp(rows, SiteClock(()))[0])
     assert (facts.height, rejects.height) == (0, 0)

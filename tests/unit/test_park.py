@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
+from app.service.influx_registry import registry_of
 from app.texts.texts import Texts
 from contracts.factors import mass_rate_unit
 from contracts.frames import VERDICTS
@@ -12,7 +13,8 @@ from contracts.points import partition_of
 from contracts.site import Dated, Enterprise, Facility, Member, Outlet, Pair, Park, ParkThreshold
 from rules.bearing import bearing
 from rules.mass import editions
-from store.influx_lines import span_lines
+from store.influx_layout import span_rows
+from store.influx_lines import lines_by_bucket
 from tests.builders import START, site
 
 MARCH, APRIL = datetime(2026, 2, 28, 16, tzinfo=UTC), datetime(2026, 3, 31, 16, tzinfo=UTC)
@@ -129,8 +131,12 @@ def test_a_parks_verdict_is_a_line_with_its_name_as_a_tag():
         "value_scaled": 42,
         "decimals": 1,
     }
-    line = span_lines({"verdicts": pl.DataFrame([row], schema=VERDICTS)}).item()
-    assert line.startswith("verdict,rule=park_total,station=park:P,factor=a21026,period=hour value=4.2,")
+    rows = span_rows({"verdicts": pl.DataFrame([row], schema=VERDICTS)}, registry_of(park_site()))
+    ((bucket, lines),) = lines_by_bucket("verdict", rows["verdict"]).items()
+    assert bucket == "hour"
+    assert lines.item().startswith("verdict,rule=park_total,station=park:P,factor=a21026,period=hour,")
+    assert ",park=P,enterprise=-,outlet=-,medium=park," in lines.item()
+    assert " value=4.2,severity=0.0,revision=1.0," in lines.item()
 
 
 def test_rows_that_hold_together_make_one_span():

@@ -25,6 +25,7 @@ from app.commands.rules_test import (
 )
 from app.pipeline import Pipeline
 from app.rule_tests.cases import own_ground, read_cases
+from app.rule_tests.facts import MarkRow, QcRow, ReviewRow, StopRow, WithdrawalRow
 from app.rule_tests.run import feed_of, run_case
 from app.rule_tests.spec import (
     AlertRow,
@@ -39,6 +40,8 @@ from app.rule_tests.spec import (
 from app.site.yaml_lines import SiteErrors
 from contracts.factors import standard_factors
 from contracts.frames import MESSAGES
+from rules.fact_records import facts_of
+from rules.ticks import SiteClock, stamp
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "rule_tests"
@@ -251,6 +254,21 @@ def test_the_feed_holds_real_messages_and_a_clock_row_every_minute(written):
     assert len(rows) - len(readable) == 2
 
 
+def test_a_fact_is_known_at_the_tick_its_row_says(written):
+    text = """    facts:
+      - {kind: stop, from_at: "08:00", to_at: "09:00", known_at: "%s"}
+    series: [{factor: a21026, values: "60x60"}]
+    expect: {verdicts: [{rule: so2_hour, window: "08:00", revision: 1, state: %s}]}
+"""
+    # the hour is decided at 09:05:00: what is known then decides it, what is known a tick later revises it
+    assert run(written(text % ("09:05:00", "not_applicable")))[0] == 0
+    assert run(written(text % ("09:05:01", "exceedance")))[0] == 0
+    case = read_cases(written(text % ("09:05:01", "exceedance")), own_ground()).cases[0]
+    feed = feed_of(case, Pipeline(case.site, [one.rule for one in case.rules]))
+    facts, _ = facts_of(stamp(feed, SiteClock(("test",)))[0])
+    assert facts["known_at"].to_list() == [datetime(2026, 3, 1, 1, 5, 1, tzinfo=UTC)]
+
+
 def test_an_unlisted_revision_means_the_latest(written):
     text = """    series: [{factor: a21026, values: "60x60", late: 2h}]
     until: 4h
@@ -287,7 +305,10 @@ def test_a_day_of_another_zone_begins_at_its_own_midnight(written):
     assert run(path)[0] == 0
 
 
-@pytest.mark.parametrize("model", [RuleTest, PointRow, LimitRow, PairRow, SeriesRow, Expect, VerdictRow, AlertRow])
+MODELS = [RuleTest, PointRow, LimitRow, PairRow, SeriesRow, Expect, VerdictRow, AlertRow]
+
+
+@pytest.mark.parametrize("model", [*MODELS, MarkRow, StopRow, QcRow, ReviewRow, WithdrawalRow])
 def test_every_key_is_in_the_guide(model):
     guide = (ROOT / "docs" / "guide" / "rule-tests.md").read_text(encoding="utf-8")
     assert [name for name in model.model_fields if f"`{name}`" not in guide] == []

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from app.site.files import TABLES, load_site
 from app.site.yaml_lines import SiteErrors, read_yaml_with_lines, validate
 from contracts import site as contract
+from contracts.channels import CHANNELS
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "site_errors"
@@ -165,8 +166,8 @@ def test_what_is_not_yaml_is_told_with_its_line(tmp_path, text, told):
 
 
 def documented_models():
-    yaml_models = [contract.SiteFile, contract.Broker, contract.Influx, contract.Webhook, contract.Hold]
-    return [*yaml_models, contract.ValidityOverride, *(model for model, _ in TABLES.values())]
+    yaml_models = [contract.SiteFile, contract.Broker, contract.Influx, contract.Hold, contract.Portal]
+    return [*yaml_models, *CHANNELS, contract.ValidityOverride, *(model for model, _ in TABLES.values())]
 
 
 @pytest.mark.parametrize("model", documented_models(), ids=lambda model: model.__name__)

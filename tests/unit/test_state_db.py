@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from datetime import UTC, datetime
 
 import pytest
 
@@ -36,6 +37,10 @@ def span(seq: int) -> SpanRow:
 
 def note(key: str, channel: str = "duty") -> Notification:
     return Notification(key=key, channel=channel, body={"text": "超标"})
+
+
+def noted(key: str, tick_s: int) -> Notification:
+    return Notification(f"{key}{tick_s}", "duty", {"tick": datetime.fromtimestamp(tick_s, UTC).isoformat()})
 
 
 def failed(state: StateDb, key: str, *, at_us: int, next_at_us: int, attempt: int = 1) -> None:
@@ -223,13 +228,13 @@ def test_spans_are_found_by_their_ends_and_their_messages_counted(state):
 
 
 def test_it_is_kept_from_which_span_on_which_site_and_rules_decided(state):
-    assert state.decided_from("a") is None
+    assert state.deciders() == {}
     state.commit_span(span(1), now_us=0)  # an earlier release did not say
     state.commit_span(span(2), now_us=0, made_for="a")
     state.commit_span(span(3), now_us=0, made_for="a")
-    assert (state.decided_from("a"), state.decided_from("b")) == (2, None)
+    assert state.deciders() == {2: "a"}
     state.commit_span(span(4), now_us=0, made_for="b")
-    assert (state.decided_from("a"), state.decided_from("b")) == (None, 4)
+    assert state.deciders() == {2: "a", 4: "b"}
 
 
 def test_transitions_and_notifications_are_found_by_their_ticks_and_keys(state):
@@ -237,7 +242,8 @@ def test_transitions_and_notifications_are_found_by_their_ticks_and_keys(state):
     state.commit_span(span(1), transitions=history, notifications=[note("k"), note("k", "boss"), note("l")], now_us=1)
     assert [row["tick"] for row in state.transitions_between(5, 7)] == [7, 7]
     assert state.transitions_between(0, 5) == [{**FIRED, "tick": 5}]
-    assert state.notified(["k", "absent"]) == {("k", "duty"), ("k", "boss")}
+    state.commit_span(span(2), notifications=[noted("k", at) for at in (5, 6, 7)], now_us=1)
+    assert state.telling.notified_between(5_000_000, 7_000_000) == {("k6", "duty"), ("k7", "duty")}
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
@@ -254,4 +260,4 @@ def test_every_earlier_version_is_migrated_with_what_it_holds(tmp_path, version)
     with StateDb(path) as state:
         assert state.last_span() == SpanRow(1, "f", "d", 0, 10, None, None, {})
         state.commit_span(span(2), now_us=0, made_for="a")
-        assert state.decided_from("a") == 2
+        assert state.deciders() == {2: "a"}

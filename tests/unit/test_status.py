@@ -14,10 +14,11 @@ from app.service.engine import Engine
 from app.service.influx_gaps import Gap, complete_gap, record_gap
 from app.service.recovery import write_down
 from app.service.status import Status, attention, in_words, size_in_words, status_of
+from contracts.channels import Webhook
 from contracts.clock import ScaledClock
 from contracts.ports import Notification, RawMessage
 from contracts.reasons import Receipt
-from contracts.site import Influx, Webhook
+from contracts.site import Influx
 from rules.spec import LimitRule
 from rules.ticks import clock_payload
 from store.dead_letters import DeadLetters
@@ -56,7 +57,7 @@ def minutes_of(values, begin=START):
 
 
 def limited(**file):
-    return site(limits=[{"period": "minute"}], webhooks=(Webhook(name="w", url="http://127.0.0.1:9"),), **file)
+    return site(limits=[{"period": "minute"}], channels=(Webhook(name="w", url="http://127.0.0.1:9"),), **file)
 
 
 def decide(state_dir, site_):

@@ -1,14 +1,19 @@
 """The example site: the plan's three parks, every kind of station, and limits that say where they come from."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from app.site.files import load_site
+from app.site.rule_files import compile_rules, library_files, load_rules
 from contracts.points import point_table
+from contracts.site import Medium
 from rules.limit_library import limit_library
 from rules.mass import sources
 
+IDLE = {"furnace_temperature", "furnace_too_cold", "device_day", "flue_gas_day", "air_value"}
+IDLE |= {"collection_day", "member_contract"}
 ZUNYI = Path(__file__).resolve().parents[2] / "deploy" / "sites" / "zunyi"
 
 
@@ -39,7 +44,7 @@ def test_the_three_parks_of_the_plan_are_there_by_their_names(site):
 def test_there_are_stations_of_every_kind(site):
     media = media_of(site)
     assert len(site.stations) >= 14
-    assert {"flue_gas", "voc_stack", "waste_water", "surface_water", "energy", "power"} <= set(media.values())
+    assert set(media.values()) == set(get_args(Medium))
     references = {point.ref_o2_pct for point in site.points if point.factor == "a21026"}
     assert references == {6.0, 10.0, 16.0, None}  # coal power, cement kiln, sinter, aluminium
     flue_gas = {station for station, medium in media.items() if medium == "flue_gas"}
@@ -132,6 +137,29 @@ def test_the_green_island_is_a_facility_with_members_thresholds_and_a_rating(sit
     assert {one.basis for one in site.park_thresholds} == {"park_plan"}
     assert all("invented" in one.source for one in site.park_thresholds)
     assert sources(site, "zhengan", "a24088") == ["ZA-ISLAND-OUT"]  # what the island takes in does not leave the park
+
+
+def test_rivers_have_the_targets_of_the_plan(site):
+    """The Chishui at class II, the Wujiang at class III."""
+    targets = {outlet.outlet: outlet.target_class for outlet in site.outlets if outlet.medium == "surface_water"}
+    assert targets == {"CHISHUI-1": 2, "WUJIANG-1": 3}
+
+
+def test_the_whole_library_is_used_and_only_a_few_rules_find_nothing_to_judge(site):
+    """No furnace, no device's own days, no limits of stacks by the day or of air by the value, nothing that escapes
+    collection is measured, and members are not metered."""
+    assert sorted(site.file.library) == sorted(library_files())
+    placed = load_rules(ZUNYI, site)
+    bound = set(compile_rules(site, placed).bindings["rule"])
+    assert {one.rule.id for one in placed} - bound == IDLE
+
+
+def test_the_fence_is_judged_by_the_parks_own_wind(site):
+    park = next(one for one in site.parks if one.park == "zhengan")
+    assert {"a01007", "a01008"} <= factors_of(site, park.wind_station)
+    fence = [one for one in site.outlets if one.medium == "ambient_air"]
+    assert {one.park for one in fence} == {"zhengan"}
+    assert {one.factor for one in site.park_thresholds if one.measure == "fence_line"} == {"a24088"}
 
 
 def test_names_are_invented_and_in_both_languages(site):
