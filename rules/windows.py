@@ -64,6 +64,8 @@ REWRITTEN = pl.Schema(
     }
 )
 
+ROWS_AT_ONCE = 2_000_000  # parts that are summed together: what is made of them for that takes ten times their bytes
+
 
 @dataclass
 class WindowState:
@@ -312,11 +314,17 @@ def _decide(
     )
     if plan.carried is not None:  # parts may be remembered of what has no such windows any more
         rows = rows.filter(pl.col("point").is_in(levels["point"].implode()))
-    rows = uncounted(rows, "decided", state.effects).with_columns(parts(plan.pools(period), plan.pooled_parts(period)))
+
+    def counted(some: pl.LazyFrame) -> pl.LazyFrame:
+        counts = parts(plan.pools(period), plan.pooled_parts(period))
+        return uncounted(some, "decided", state.effects).with_columns(counts)
+
     if period == "instant":  # a window of one reading is that reading
-        on_time = rows.select(*window, *ALONE, tick="decided").collect()
+        on_time = counted(rows).select(*window, *ALONE, tick="decided").collect()
     else:
-        on_time = rows.group_by(*window, tick="decided").agg(SUMMED).collect()
+        portions = -(-held.height // ROWS_AT_ONCE) or 1
+        some = (rows.filter(pl.col("point") % portions == n) for n in range(portions)) if portions > 1 else (rows,)
+        on_time = pl.concat([counted(one).group_by(*window, tick="decided").agg(SUMMED).collect() for one in some])
         due_anyway = grid(plan, state.start_at, period, from_tick, to, grid_to)
         on_time = due_anyway.join(on_time, on=[*window, "tick"], how="full", coalesce=True)
 

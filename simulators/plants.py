@@ -37,6 +37,10 @@ class Level:
 # Levels where no limit says what is usual.
 LEVELS = {
     "a00000": Level(900_000.0, 0.9, 0.01, 0.006),
+    "a01001": Level(18.0, 0.0, 0.02, 0.01),
+    "a01007": Level(2.8, 0.0, 0.1, 0.08),
+    "a01008": Level(200.0, 0.0, 0.03, 0.03),  # steady, from the south-south-west
+    "a01011": Level(12.0, 0.9, 0.01, 0.006),
     "a01012": Level(92.0, 0.15, 0.01, 0.004),
     "a01014": Level(9.5, 0.05, 0.02, 0.01),
     "a24088": Level(160.0, 0.5, 0.08, 0.03),

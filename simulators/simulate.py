@@ -13,7 +13,7 @@ import polars as pl
 from contracts.civil_time import zone
 from contracts.frames import INSTANT, MESSAGES, TRUTH, check
 from contracts.points import O2
-from contracts.site import Site
+from contracts.site import Point, Site
 from contracts.topics import JOURNAL_CLOCK, STATION_HJ212, STATION_JSON
 
 from .instruments import Channel, Instruments
@@ -29,6 +29,8 @@ DUPLICATE_US = (SECOND_US, 3 * SECOND_US)
 RESEND_RATIO = 100  # a buffer is sent a hundred times as fast as it filled
 OLD_MN_CHARACTERS = 14  # an equipment number of the 2005 edition: an old logger, which signs with the Modbus CRC
 SOURCE = "sim"
+MINUTES = ("avg", 60, 60)  # kind, period_s and interval_s of points that send a mean a minute
+HOUR_S = 3600
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -50,6 +52,7 @@ class _Group(NamedTuple):
     period_s: int
     interval_s: int
     shows: tuple[str, int, int]  # the points whose values it carries: itself, or the period data it runs ahead of
+    is_of_hours: bool = False  # the device's own hours of its minutes
 
 
 class LiveSimulator:
@@ -150,11 +153,16 @@ class _Station:
         self.topic = (STATION_HJ212 if mn else STATION_JSON).format(station=station)
         self._instruments = Instruments(site, seed, station, timetable)
         points = self._instruments.plant.points
-        kinds = sorted({(point.kind, point.period_s, point.interval_s) for point in points})
+        kinds = sorted({_kind(point) for point in points})
         self._groups = [_Group(*kind, shows=kind) for kind in kinds]
         if mn is not None:  # an HJ 212 logger sends realtime data (CN=2011) beside its period data
             periods = [kind for kind in kinds if kind[1] and ("rtd", 0, kind[2]) not in kinds]
             self._groups += [_Group("rtd", 0, kind[2], shows=kind) for kind in periods]
+        own_hours = [point for point in points if point.device_period_s == HOUR_S and _kind(point) == MINUTES]
+        if own_hours:
+            self._groups.append(_Group("avg", HOUR_S, HOUR_S, shows=MINUTES, is_of_hours=True))
+        if mn is None and any(point.ref_o2_pct is not None for point in own_hours):  # HJ 212 has them in the same frame
+            self._groups.append(_Group("zs_avg", HOUR_S, HOUR_S, shows=MINUTES, is_of_hours=True))
         longest = max((lane.lasts for lane in scenario.incidents if lane.incident == "dropout"), default=timedelta(0))
         self._memory_us = _delta_us(longest) * (RESEND_RATIO + 1) // RESEND_RATIO + 120 * SECOND_US
         self._arrivals: dict[tuple[int, int], list[_Arrival]] = {}
@@ -168,7 +176,7 @@ class _Station:
             if one.station == self._station
         ]
         silences = [one for one in incidents if one.kind == "dropout"]
-        longest_s = max(period_s for _, period_s, _, _ in self._groups)
+        longest_s = max(group.period_s for group in self._groups)
         first_day = (from_us - self._memory_us - longest_s * SECOND_US) // (DAY_S * SECOND_US)
         for day in range(first_day, to_us // (DAY_S * SECOND_US) + 1):
             for number in range(len(self._groups)):
@@ -187,7 +195,7 @@ class _Station:
         if (number, day) not in self._arrivals:
             while len(self._arrivals) >= 3 * len(self._groups):
                 self._arrivals.pop(next(iter(self._arrivals)))
-            kind, period_s, interval_s, _ = self._groups[number]
+            kind, period_s, interval_s = self._groups[number][:3]
             draw = stream(self._seed, self._station, "network", kind, period_s, interval_s, day).random
             planned = []
             for event_s in range(-(-day * DAY_S // interval_s) * interval_s, (day + 1) * DAY_S, interval_s):
@@ -203,11 +211,14 @@ class _Station:
     def _payload(self, group: _Group, event_s: int) -> bytes:
         shown_s = event_s - (group.shows[1] - group.period_s)  # realtime data show the period that has just ended
         channels = self._instruments.day(shown_s // DAY_S)
-        samples = [
-            self._sample(channel, (shown_s - channel.first_s) // group.interval_s, channels)
-            for channel in channels.values()
-            if (channel.point.kind, channel.point.period_s, channel.point.interval_s) == group.shows
-        ]
+        if group.is_of_hours:
+            samples = self._hours(channels, event_s, group.kind)
+        else:
+            samples = [
+                self._sample(channel, (shown_s - channel.first_s) // group.interval_s, channels)
+                for channel in channels.values()
+                if _kind(channel.point) == group.shows
+            ]
         at = datetime.fromtimestamp(event_s, self._zone)
         report = Report(self._station, at, group.kind, group.period_s, samples)
         if self._mn is None:
@@ -230,6 +241,23 @@ class _Station:
         spread = abs(value - before) / 2  # nothing when the instrument stands still
         return Sample(channel.point.factor, value, channel.decimals, channel.marks.get(slot), spread, converted)
 
+    def _hours(self, channels: dict[str, Channel], from_s: int, kind: str) -> list[Sample]:
+        """The device's own means of the hour: of its minutes without a mark, converted by the hour's oxygen."""
+        samples = []
+        oxygen = _hour_mean(channels.get(O2), from_s)
+        for channel in channels.values():
+            value, ref_o2 = _hour_mean(channel, from_s), channel.point.ref_o2_pct
+            if channel.point.device_period_s != HOUR_S or value is None:
+                continue
+            converted = None
+            if ref_o2 is not None and oxygen is not None:
+                converted = value * (21.0 - ref_o2) / (21.0 - oxygen)
+            said = converted if kind == "zs_avg" else value
+            if said is not None:
+                converted = converted if self._mn is not None else None
+                samples.append(Sample(channel.point.factor, said, channel.decimals, converted=converted))
+        return samples
+
     def _malformed(self, one: Incident, from_us: int, to_us: int) -> Iterator[tuple[int, bytes]]:
         count = max(1, round(one.size))
         gap_us = (one.to_s - one.from_s) * SECOND_US // count
@@ -248,6 +276,17 @@ class _Station:
             return broken_json(self._station, factor, at, number)
         good = Report(self._station, at, "avg", 60, [Sample(factor, 1.5, 1)])
         return broken_hj212(self._frame(good, datetime.fromtimestamp(at_s, self._zone)), number)
+
+
+def _kind(point: Point) -> tuple[str, int, int]:
+    return (point.kind, point.period_s, point.interval_s)
+
+
+def _hour_mean(channel: Channel | None, from_s: int) -> float | None:
+    if channel is None or _kind(channel.point) != MINUTES:
+        return None
+    valid = [channel.values[slot] for slot in channel.slots(from_s, from_s + HOUR_S) if slot not in channel.marks]
+    return round(sum(valid) / len(valid), channel.decimals) if valid else None
 
 
 def _behind(planned_us: int, silences: list[Incident]) -> int:

@@ -27,6 +27,7 @@ class Size:
     share: float  # of the full amount
     rounds: int  # how often each side is measured
     folder: Path  # for cases that write; they measure the disk it is on
+    days: int | None = None  # of the archive that `rejudge` makes; none: its own amount
 
     def of(self, full: int, least: int = 1) -> int:
         return max(least, round(full * self.share))

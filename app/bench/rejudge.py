@@ -35,7 +35,7 @@ RATIO_MIN = 0.25
 
 def measure(size: Size) -> list[Figure]:
     """1,008 points by minutes, their hours judged by tighter limits; report and all files included."""
-    stations, days = size.of(STATIONS, least=2), size.of(DAYS, least=2)
+    stations, days = size.of(STATIONS, least=2), size.days or size.of(DAYS, least=2)
     site = site_of(outlets=stations, stations=1)
     site = site.model_copy(update={"file": site.file.model_copy(update={"time_zone": "UTC"})})
     first = site.outlets[0].outlet

@@ -21,7 +21,8 @@ from ..site.files import TABLES
 from ..site.limit_rows import assigned
 from ..site.rule_files import TEST_SUFFIX, Placed, read_rule_file
 from ..site.yaml_lines import Lines, Loc, SiteError, SiteErrors, read_yaml_with_lines, suggestion, validate
-from .park import PARK, enterprise, park
+from . import facts
+from .park import ENTERPRISE, PARK, enterprise, park
 from .spec import INSTANT_KEYS, LimitRow, RuleTest, RuleTestFile
 
 _CLOCK = re.compile(r"\d\d:\d\d(:\d\d)?")
@@ -56,6 +57,10 @@ class Case:
 
     def instant(self, text: str) -> datetime:
         return instant(text, self.test.start_at, self.site.time_zone)
+
+    def facts(self) -> list[tuple[datetime, bytes]]:
+        """(tick at which it is known, payload of its record) of what people say."""
+        return list(facts.records(self.test.facts, self.instant, self.test.start_at))
 
 
 @dataclass(frozen=True)
@@ -137,7 +142,7 @@ class _Builder:
             return None
         rules = self._under_test(site)
         self._check_sources(site)
-        self._check_expected(site, rules)
+        self._check_expected(rules)
         if self.errors:
             return None
         return Case(self._test, self._path, self._line_of, self._number, site, rules)
@@ -163,6 +168,7 @@ class _Builder:
                 outlet=outlet,
                 county="C1",
                 park=PARK if test.has_park else None,
+                enterprise=None if test.industry is None else ENTERPRISE,
                 medium=test.media.get(name, test.medium),
                 name_zh=f"排口{name}",
                 name_en=f"outlet {name}",
@@ -188,10 +194,11 @@ class _Builder:
             "limits": [self._limit(n, row, points, outlet_of) for n, row in enumerate(test.limits)],
             "pairs": [Pair(**row.model_dump()) for row in test.pairs],
         }
+        if test.has_park or test.industry is not None:
+            rows["enterprises"] = [enterprise(test.industry, has_park=test.has_park)]
         if test.has_park:
             rows |= {
                 "parks": [park(test.wind_station)],
-                "enterprises": [enterprise()],
                 "facilities": [Facility(**row.model_dump()) for row in test.facilities],
                 "members": [Member(**row.model_dump()) for row in test.members],
                 "park_thresholds": [ParkThreshold(**row.model_dump()) for row in test.park_thresholds],
@@ -273,8 +280,16 @@ class _Builder:
         for n, malformed in enumerate(self._test.malformed):
             if malformed.station not in stations:
                 self.wrong(("malformed", n, "station"), f"no point is of station {malformed.station!r}")
+        test = self._test
+        until = None if test.until is None else test.start_at + test.until
+        for loc, message in facts.check(test.facts, site, self._instant, test.start_at, until):
+            self.wrong(("facts", *loc), message)
 
-    def _check_expected(self, site: Site, rules: list[Placed]) -> None:
+    def _instant(self, text: str) -> datetime:
+        zone_name = self._test.time_zone or self._ground.file.time_zone
+        return instant(text, self._test.start_at, zone_name)
+
+    def _check_expected(self, rules: list[Placed]) -> None:
         expect, bound = self._test.expect, {one.rule.id for one in rules}
         known = {one.rule.id: one for one in self._rules}
         if not (expect.verdicts or expect.never or expect.alerts is not None):
@@ -292,6 +307,6 @@ class _Builder:
                     text = getattr(row, key)
                     try:
                         if text is not None:
-                            instant(text, self._test.start_at, site.time_zone)
+                            self._instant(text)
                     except ValueError as error:
                         self.wrong((*loc, key), str(error))

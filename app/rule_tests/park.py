@@ -40,12 +40,12 @@ def park(wind_station: str | None) -> Park:
     )
 
 
-def enterprise() -> Enterprise:
+def enterprise(industry: str | None, *, has_park: bool) -> Enterprise:
     return Enterprise(
         enterprise=ENTERPRISE,
         county="C1",
-        park=PARK,
+        park=PARK if has_park else None,
         name_zh="成员企业",
         name_en="member enterprise",
-        industry="coating",
+        industry=industry or "coating",
     )

@@ -14,9 +14,9 @@ import polars as pl
 
 from contracts.civil_time import local, next_boundary
 from contracts.frames import MESSAGES
-from contracts.topics import JOURNAL_CLOCK, STATION_JSON
+from contracts.topics import JOURNAL_CLOCK, JOURNAL_OPERATOR, STATION_JSON
 from rules.series import Value
-from rules.ticks import SiteClock, clock_payload, collectors_of
+from rules.ticks import TICK, SiteClock, clock_payload, collectors_of
 
 from ..pipeline import Episodes, Pipeline, PipelineState, Span
 from ..texts.texts import Texts
@@ -87,8 +87,8 @@ def decide(case: Case) -> Decided:
 
 
 def feed_of(case: Case, pipeline: Pipeline) -> pl.DataFrame:
-    """MESSAGES of the test's series and malformed messages, and a clock row every minute until its end."""
-    messages = [*_messages(case), *_malformed(case)]
+    """MESSAGES of the test's series, malformed messages and facts, and a clock row every minute until its end."""
+    messages = [*_messages(case), *_malformed(case), *_facts(case)]
     start_at, until = case.test.start_at, _until(case, pipeline, [at for at, _, _ in messages])
     topic = JOURNAL_CLOCK.format(collector=COLLECTOR)
     at = start_at
@@ -144,6 +144,15 @@ def _malformed(case: Case) -> Iterator[Message]:
             for n in range(row.count):
                 after = row.at + timedelta(minutes=minute, milliseconds=n + 1)
                 yield case.test.start_at + after, topic, b'{"v":1,"readings":' + str(n).encode()
+
+
+def _facts(case: Case) -> Iterator[Message]:
+    """Each a tick before it is known, right after a clock row of that instant; those known at the start before it."""
+    for known_at, payload in case.facts():
+        before = known_at - TICK
+        if known_at > case.test.start_at:
+            yield before, JOURNAL_CLOCK.format(collector=COLLECTOR), clock_payload(before)
+        yield before, JOURNAL_OPERATOR, payload
 
 
 def _until(case: Case, pipeline: Pipeline, received: list[datetime]) -> datetime:

@@ -13,6 +13,7 @@ from rules.series import SeriesError, Value, parse_series
 from rules.spec import Level
 
 from ..site import limit_rows
+from .facts import FactRow
 from .park import FacilityRow, MemberRow, ThresholdRow
 
 LENGTH_MAX = timedelta(days=400)
@@ -176,6 +177,8 @@ class RuleTest(Strict):
     park_thresholds: tuple[ThresholdRow, ...] = ()
     series: tuple[SeriesRow, ...] = ()
     malformed: tuple[MalformedRow, ...] = ()
+    industry: str | None = None  # of the enterprise that all outlets belong to: marks, deadlines and words follow it
+    facts: tuple[FactRow, ...] = ()
     until: Annotated[Duration, _between(_SECOND, LENGTH_MAX)] | None = None
     expect: Expect
 

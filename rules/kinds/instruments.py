@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from contracts.factors import REJECT_COUNT, STATION_PRESENCE
+from contracts.factors import CLOCK_LAG, REJECT_COUNT, STATION_PRESENCE
 
 from ..base import Level, RuleBase
 from ..bindings import compared
 from ..ground import Ground
 
+ONE_WILL_DO = (1, 1_000_000)  # need, of: one valid part makes the window
 FLAT_LINE_VALUES_MIN = 4  # fewer equal values are no line: one alone never moves; project default
 
 
@@ -37,6 +38,28 @@ class RejectsRule(RuleBase):
     kind: Literal["rejects"]
     level: Level = "yellow"
     at_least: Annotated[int, Field(ge=1)] = 3  # a minute
+
+
+class ClippedRule(RuleBase):
+    """Every valid value of the window stands at the top of the instrument's range: what is above it is cut off."""
+
+    kind: Literal["clipped"]
+    period: Literal["five_minute", "hour"] = "five_minute"
+    from_pct: Annotated[float, Field(gt=0, le=100)] = 99.0  # of range_max
+    level: Level = "yellow"
+
+
+class ClockSkewRule(RuleBase):
+    """A logger's clock is wrong: all messages of an hour came late, or one came before its period had ended.
+
+    By receive time, like `rejects`. What a station buffered and sends again is late as well: an hour that holds nothing
+    else is told too.
+    """
+
+    kind: Literal["clock_skew"]
+    behind_s: Annotated[int, Field(ge=1)] = 300
+    ahead_s: Annotated[int, Field(ge=0)] = 30
+    level: Level = "yellow"
 
 
 def _own(rule: RuleBase, ground: Ground, factor: str) -> list[dict[str, Any]]:
@@ -90,4 +113,35 @@ def bind_flat_line(rule: FlatLineRule, ground: Ground) -> list[dict[str, Any]]:
     ]
 
 
-BINDERS = {MissingRule: bind_missing, RejectsRule: bind_rejects, FlatLineRule: bind_flat_line}
+def bind_clipped(rule: ClippedRule, ground: Ground) -> list[dict[str, Any]]:
+    return [
+        compared(
+            point,
+            rule.period,
+            {rule.level: Decimal(str(point["range_max"])) * Decimal(str(rule.from_pct)) / 100},
+            statistic="low",
+            inclusive=True,
+            values_min=FLAT_LINE_VALUES_MIN,
+        )
+        for point in ground.registered
+        if point["kind"] is not None and point["range_max"] is not None and rule.select.fits(point)
+    ]
+
+
+def bind_clock_skew(rule: ClockSkewRule, ground: Ground) -> list[dict[str, Any]]:
+    rows = []
+    for point in _own(rule, ground, CLOCK_LAG):
+        ground.complete[point["point"]] = ONE_WILL_DO
+        for side, seconds in (("behind", rule.behind_s), ("ahead", -rule.ahead_s)):
+            levels = {rule.level: Decimal(seconds)}
+            rows.append(compared(point, "hour", levels, statistic="low", above=side == "behind", limit_id=side))
+    return rows
+
+
+BINDERS = {
+    MissingRule: bind_missing,
+    RejectsRule: bind_rejects,
+    FlatLineRule: bind_flat_line,
+    ClippedRule: bind_clipped,
+    ClockSkewRule: bind_clock_skew,
+}

@@ -369,17 +369,25 @@ def bind_invalid(rule: InvalidRule, ground: Ground) -> list[dict[str, Any]]:
 
 
 class ActiveWhileStoppedRule(RuleBase):
-    """Something moves during an approved stop: flow, heat, a concentration above a number."""
+    """Something moves during an approved stop: flow, heat, a concentration above a number; or production draws."""
 
     kind: Literal["active_while_stopped"]
     period: WindowPeriod = "hour"
-    above: float  # in the canonical unit
+    above: float | None = None  # in the canonical unit; none: production, above the pair's production_on_kw
     level: Level = "yellow"
 
 
 def bind_active_while_stopped(rule: ActiveWhileStoppedRule, ground: Ground) -> list[dict[str, Any]]:
-    above = {rule.level: Decimal(str(rule.above))}
-    return [compared(point, rule.period, above, while_stopped=True) for point in selected(rule, ground)]
+    if rule.above is not None:
+        bounds = [(point, rule.above) for point in selected(rule, ground)]
+    else:
+        lowest_last = sorted(ground.site.pairs, key=lambda pair: -pair.production_on_kw)
+        on_kw = {(one.production_station, one.production_factor): one.production_on_kw for one in lowest_last}
+        bounds = [(ground.rows[ground.number[name]], number) for name, number in on_kw.items()]
+        bounds = [(point, number) for point, number in bounds if rule.select.fits(point)]
+    return [
+        compared(point, rule.period, {rule.level: Decimal(str(number))}, while_stopped=True) for point, number in bounds
+    ]
 
 
 BINDERS = {

@@ -4,6 +4,7 @@ from datetime import time, timedelta
 from fractions import Fraction
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -72,6 +73,16 @@ def test_order_and_chunking_do_not_matter(readings, cuts, rng):
     shuffled = [*rows]
     rng.shuffle(shuffled)
     assert_frame_equal(decisions(plan, rows), decisions(plan, shuffled, cuts))
+
+
+@given(readings)
+def test_summed_in_portions_it_is_the_same(readings):
+    plan = compile_plan(points(30), [])
+    rows = rows_of(plan, readings)
+    with pytest.MonkeyPatch.context() as patch:
+        whole = decisions(plan, rows)
+        patch.setattr("rules.windows.ROWS_AT_ONCE", 2)
+        assert_frame_equal(whole, decisions(plan, rows))
 
 
 @given(readings, st.data())
