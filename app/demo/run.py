@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live as LiveDisplay
@@ -34,6 +35,9 @@ from .stations import Published, run_stations
 from .summary import summary_of
 from .view import Live, alert_text, plain_line, screen
 
+if TYPE_CHECKING:
+    from .pages import Pages
+
 log = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,6 +58,8 @@ class Options:
     for_s: float | None  # from going live; None: until told to stop
     state_dir: Path | None  # None: a temporary one, removed at the end
     language: Language
+    site_dir: Path | None = None  # of explanations
+    pages: bool = True  # boards and alerts in a browser
 
 
 class DemoFailure(RuntimeError):
@@ -127,6 +133,7 @@ def run_demo(options: Options, console: Console, stop: threading.Event) -> dict[
         live_from = live_start(datetime.now(UTC))
         run = _Run(options, site, state_dir, console, stop, live_from)
         try:
+            run.open_pages()
             if run.history():
                 run.live()
         finally:
@@ -143,10 +150,10 @@ def demo_site(site: Site, port: int) -> Site:
             "collectors": site.file.collectors[:1],
             "clock_every": CLOCK_EVERY,
             "influxdb": None,
-            "webhooks": (),
+            "channels": (),
         }
     )
-    return site.model_copy(update={"file": file})
+    return site.model_copy(update={"file": file, "routing": None})
 
 
 class _Run:
@@ -168,8 +175,26 @@ class _Run:
         # Two events: stations first, so that what they sent can still be decided.
         self.stations_end, self.parts_end = threading.Event(), threading.Event()
         self.parts = Parts(self.parts_end)
+        self.pages: Pages | None = None
         self.history_s: float | None = None
         self.live_s: float | None = None
+
+    def open_pages(self) -> None:
+        """Its process starts while the history is worked off, behind everything else."""
+        if not self.options.pages:
+            return
+        from .pages import Pages  # the portal only where it is wanted
+
+        self.pages = Pages(self.site, self.options.rules, self.state_dir, self.options.site_dir, self.clock)
+        self.console.print(self._viewer() or "", markup=False, highlight=False)
+
+    def _viewer(self) -> str | None:
+        """Where boards and alerts are shown, and how to get in; None: they are not."""
+        if self.pages is None:
+            return None
+        if why := self.pages.ended():
+            return self._word("viewer_ended").format(why=why)
+        return self._word("viewer").format(**self.pages.address.__dict__)
 
     def history(self) -> bool:
         """Works off the history while it is being written. False when stopped before its end."""
@@ -236,6 +261,8 @@ class _Run:
             self.stop.wait(0.01)
         self.board.forget_rates()
         self.clock.start()
+        if self.pages is not None:
+            self.pages.set_clock(self.clock)
         began_s = time.monotonic()
         self._show(began_s)
         was_told = self.stop.is_set()
@@ -249,6 +276,8 @@ class _Run:
     def end(self) -> None:
         self.stations_end.set()
         self.parts_end.set()
+        if self.pages is not None:
+            self.pages.close()
         self.parts.join()
 
     def _show(self, began_s: float) -> None:
@@ -258,7 +287,8 @@ class _Run:
             with LiveDisplay(console=self.console, screen=True, auto_refresh=False) as display:
                 while self._goes_on() and (for_s is None or time.monotonic() - began_s < for_s):
                     width, height = self.console.size
-                    display.update(screen(self.board, self._now(began_s), self.console, width, height), refresh=True)
+                    drawn = screen(self.board, self._now(began_s), self.console, width, height, self._viewer())
+                    display.update(drawn, refresh=True)
                     self.stop.wait(self._pause_s(began_s, DRAW_EVERY_S))
             return
         said = self.board.told_n

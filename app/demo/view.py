@@ -36,11 +36,13 @@ class Live:
     readings_s: float
 
 
-def screen(board: Board, live: Live, console: Console, width: int, height: int) -> RenderableType:
-    """At most `height` lines of at most `width` cells."""
+def screen(
+    board: Board, live: Live, console: Console, width: int, height: int, viewer: str | None = None
+) -> RenderableType:
+    """At most `height` lines of at most `width` cells. viewer: a line about where else to look."""
     words, stations = _words(board.language), board.stations()
     header = _header(board, live, width)
-    room = height - len(header) - 4  # the table's head, two titles, the line at the bottom
+    room = height - len(header) - 4 - bool(viewer)  # the table's head, two titles, the lines at the bottom
     exceedances = _fitted(_exceedances(board), max(MIN_EXCEEDANCES, room // 5), words, console, width)
     for_exceedances = len(exceedances)
     for_stations = len(stations)
@@ -55,6 +57,8 @@ def screen(board: Board, live: Live, console: Console, width: int, height: int) 
     lines += exceedances
     lines.append(_title(words("alerts"), width))
     lines += _alerts(board, room - for_exceedances - for_stations, console, width)
+    if viewer:
+        lines.append(_line(Text(viewer, "bold"), width))
     lines.append(_line(Text(words("quit"), "dim"), width))
     return Group(*lines)
 

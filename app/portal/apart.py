@@ -57,6 +57,7 @@ class PortalProcess:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(one for one in sys.path if one)},
             start_new_session=True,  # Ctrl-C is this process's to answer
         )
+        self._why: str | None = None
         self._send(setup)
 
     def set_clock(self, clock: Clock) -> None:
@@ -65,11 +66,11 @@ class PortalProcess:
 
     def ended(self) -> str | None:
         """Why, when it ended by itself."""
-        if self._process.poll() is None:
-            return None
-        assert self._process.stdout is not None
-        said = self._process.stdout.read().decode(errors="replace").strip()
-        return said or f"the portal's process ended with {self._process.returncode}"
+        if self._process.poll() is not None and self._why is None:
+            assert self._process.stdout is not None
+            said = self._process.stdout.read().decode(errors="replace").strip()
+            self._why = said or f"the portal's process ended with {self._process.returncode}"
+        return self._why
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -122,7 +123,8 @@ def main() -> int:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    pipe, told = sys.stdin.buffer, sys.stdout
+    # not sys.stdin: an interpreter that ends while a thread reads from that one aborts
+    pipe = os.fdopen(0, "rb", closefd=False)
     setup: Setup = pickle.load(pipe)
     os.nice(setup.niceness)
     clock, stop = _SetClock(setup.clock), threading.Event()
@@ -150,8 +152,8 @@ def main() -> int:
     thread = threading.Thread(target=serve, name="portal")  # uvicorn then leaves the signals to us
     thread.start()
     thread.join()
-    if why and not told.closed:
-        print(why[0], file=told, flush=True)
+    if why:
+        print(why[0], flush=True)
     return int(bool(why))
 
 

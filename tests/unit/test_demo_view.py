@@ -1,6 +1,7 @@
 """The demo's screen: fits its terminal, hides nothing behind colour, shows missing data as missing."""
 
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 
 import polars as pl
@@ -80,6 +81,16 @@ def test_the_screen_is_never_wider_or_higher_than_the_terminal(site, spans, lang
     assert max(map(cell_len, lines)) <= width
     assert height - 3 <= len(lines) <= height
     assert any(WORDS["alerts"][language] in line for line in lines)
+
+
+def test_a_line_about_the_browser_takes_its_place_from_the_alerts(site, spans):
+    console = Console(width=80, height=24, record=True, force_terminal=True, file=StringIO())
+    console.print(
+        screen(filled(site, spans), live(), console, 80, 24, "In a browser: http://127.0.0.1:8212  name demo")
+    )
+    lines = console.export_text().rstrip("\n").split("\n")
+    assert len(lines) <= 24
+    assert "http://127.0.0.1:8212" in lines[-2]
 
 
 def test_eighty_by_twenty_four_names_clock_station_share_value_limit_and_clause(site, spans):

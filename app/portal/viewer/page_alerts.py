@@ -1,0 +1,144 @@
+"""The list of alerts, the latest opened first, with what may be done about each; it follows the decisions.
+
+Promises: what is outside of a person's scope is not there. An action goes through the API as this person.
+"""
+
+import asyncio
+import json
+from datetime import timedelta
+from html import escape
+from typing import Any
+
+from nicegui import events, ui
+
+from ..alerts import shown
+from ..auth import check
+from ..problems import Problem
+from ..route_alerts import episode_of, list_alerts
+from .alert_html import row, silencing
+from .frame import Frame
+from .visit import Visit
+
+PAGE = 50
+MOST = 500
+SILENCE_HOURS = (1, 4, 12, 24, 72)
+LEVELS = ("red", "orange", "yellow")
+
+
+class AlertsPage:
+    def __init__(self, visit: Visit):
+        self.visit = visit
+        self.level = visit.first("level") if visit.first("level") in LEVELS else None
+        self.is_open = visit.first("state") != "all"
+        self.station = visit.first("station")
+        asked = visit.first("n") or ""
+        self.n = min(int(asked), MOST) if asked.isdecimal() else PAGE
+
+    def build(self) -> None:
+        visit = self.visit
+        ui.page_title(f"{visit.say('alerts')} – GreenIsland")
+        Frame(visit, "alerts", self.refresh)
+        listen(visit)
+        with ui.element("main").classes("gi-page"):
+            ui.html(f"<h1>{escape(visit.say('alerts'))}</h1>", sanitize=False)
+            ui.html(self._filters(), sanitize=False).classes("gi-filters")
+            self._list = ui.html("", sanitize=False).classes("gi-alerts").props("data-state=loading")
+        ui.timer(0.01, self.refresh, once=True)
+        ui.timer(10.0, self.refresh, immediate=False)
+
+    def _filters(self) -> str:
+        visit = self.visit
+        states = (("open_only", None, self.is_open), ("every_state", "all", not self.is_open))
+        levels = [("every_level", None, self.level is None), *((one, one, self.level == one) for one in LEVELS)]
+        made = [self._pills("state", states), self._pills("level", levels)]
+        if self.station:
+            address = visit.address(station=None)
+            made.append(
+                f'<div class="gi-pills"><a class="gi-here" href="{escape(address)}">{escape(self.station)} ✕</a></div>'
+            )
+        return "".join(made)
+
+    def _pills(self, name: str, choices: Any) -> str:
+        links = "".join(
+            f'<a href="{escape(self.visit.address(**{name: value, "n": None}))}"{" class=gi-here" if here else ""}>'
+            f"{escape(self.visit.say(key))}</a>"
+            for key, value, here in choices
+        )
+        return f'<div class="gi-pills">{links}</div>'
+
+    async def refresh(self) -> None:
+        content = await asyncio.to_thread(self._content)
+        if content != self._list.content:
+            self._list.content = content
+        self._list.props("data-state=drawn")
+
+    def _content(self) -> str:
+        visit, user = self.visit, self.visit.user
+        try:
+            check(user, "alerts.read")
+            page = list_alerts(
+                visit.request,
+                user,
+                open=True if self.is_open else None,
+                level=self.level,  # type: ignore[arg-type]
+                station=self.station,
+                limit=self.n,
+            )
+        except Problem as problem:
+            return f'<p class="gi-nothing">{escape(problem.told(visit.language))}</p>'
+        if not page.items:
+            return f'<p class="gi-nothing">{escape(visit.say("no_alerts"))}</p>'
+        zone = visit.centre.site.time_zone
+        rows = "".join(row(alert, user, visit.language, zone) for alert in page.items)
+        if page.next is None or self.n >= MOST:
+            return rows
+        address = visit.address(n=str(self.n + PAGE))
+        return rows + f'<p class="gi-nothing"><a href="{escape(address)}">{escape(visit.say("load_more"))}</a></p>'
+
+
+def listen(visit: Visit) -> None:
+    """What the page's dialog asks for becomes a request of the browser to the API."""
+    about = {
+        key: visit.say(key)
+        for key in ("acknowledge", "silence", "comment", "reason", "your_comment", "for_how_long", "cancel", "send")
+    }
+    hours = [[n, visit.say("hours", n=n)] for n in SILENCE_HOURS]
+    ui.run_javascript(f"gi.dialogs({json.dumps({'words': about, 'hours': hours}, ensure_ascii=False)})")
+
+    async def asked(event: events.GenericEventArguments) -> None:
+        request = await asyncio.to_thread(request_of, visit, event.args)
+        if request is not None:
+            path, body = request
+            ui.run_javascript(f"gi.act({json.dumps(path)}, {json.dumps(body, ensure_ascii=False)})")
+
+    ui.on("gi-act", asked)
+
+
+def request_of(visit: Visit, said: Any) -> tuple[str, dict[str, str]] | None:
+    """The API's address and body for what a dialog sent; None: it is no sense, or not in the person's scope."""
+    if not isinstance(said, dict):
+        return None
+    act, name, text = (str(said.get(key, "")) for key in ("act", "id", "text"))
+    if act == "comment":
+        return f"/api/v1/alerts/{name}/comment", {"text": text}
+    if act == "acknowledge":
+        return f"/api/v1/alerts/{name}/acknowledge", {"reason": text}
+    if act != "silence":
+        return None
+    centre = visit.centre
+    try:
+        with centre.state() as db:
+            alert = shown(centre, db, episode_of(db, visit.user, name))
+            last = db.last_span()
+    except Problem:
+        return None
+    began = centre.clock.now() if last is None or last.clock_to is None else centre.civil(last.clock_to)
+    hours = said.get("hours")
+    lasts = timedelta(hours=hours if isinstance(hours, int) and 0 < hours <= 744 else SILENCE_HOURS[0])
+    body = {
+        "matchers": silencing(alert),
+        "from_at": began.isoformat(),
+        "to_at": (began + lasts).isoformat(),
+        "reason": text,
+    }
+    return "/api/v1/silences", body

@@ -1,0 +1,96 @@
+"""The viewer's pages: / , /d/<board>, /alerts, /alerts/<id>. Declared once a process."""
+
+from html import escape
+
+from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
+from nicegui import app as pages
+from nicegui import ui
+
+from ..auth import check
+from ..problems import Problem
+from .boards import board, boards, in_language
+from .frame import Frame
+from .page_alert import AlertPage
+from .page_alerts import AlertsPage
+from .page_board import BoardPage
+from .visit import Viewer, Visit, visit
+
+
+def viewer_of() -> Viewer:
+    viewer = pages.state.viewer
+    assert isinstance(viewer, Viewer)
+    return viewer
+
+
+@ui.page("/")
+def home(request: Request) -> Response | None:
+    one = visit(viewer_of(), request)
+    if not isinstance(one, Visit):
+        return one
+    Frame(one, "boards", _nothing)
+    ui.page_title("GreenIsland")
+    cards = "".join(
+        f'<a class="gi-card" href="/d/{escape(each.uid)}"><b>{escape(each.title)}</b><p>{escape(each.about)}</p></a>'
+        for each in boards(one.language)
+    )
+    with ui.element("main").classes("gi-page"):
+        ui.html(f"<h1>{escape(one.say('boards'))}</h1>", sanitize=False)
+        ui.html(cards, sanitize=False).classes("gi-cards")
+        ui.html(f"<p>{escape(one.say('about_viewer'))}</p>", sanitize=False).classes("gi-hint")
+    return None
+
+
+@ui.page("/d/{uid}")
+def one_board(request: Request, uid: str) -> Response | None:
+    one = visit(viewer_of(), request)
+    if not isinstance(one, Visit):
+        return one
+    found = board(uid)
+    if found is None:
+        return _told(one, "unknown_board")
+    asked = request.query_params.get("lang")
+    if asked in ("zh", "en") and asked != found.language:
+        return RedirectResponse(str(request.url.replace(path=f"/d/{in_language(found, asked).uid}")), 303)  # type: ignore[arg-type]
+    one.language = found.language
+    BoardPage(one, found).build()
+    return None
+
+
+@ui.page("/d/{uid}/{slug}")
+def one_board_by_slug(request: Request, uid: str, slug: str) -> Response | None:  # noqa: ARG001
+    """As Grafana's own addresses are."""
+    return RedirectResponse(str(request.url.replace(path=f"/d/{uid}")), 303)
+
+
+@ui.page("/alerts")
+def alerts(request: Request) -> Response | None:
+    one = visit(viewer_of(), request)
+    if not isinstance(one, Visit):
+        return one
+    AlertsPage(one).build()
+    return None
+
+
+@ui.page("/alerts/{name}")
+def one_alert(request: Request, name: str) -> Response | None:
+    one = visit(viewer_of(), request)
+    if not isinstance(one, Visit):
+        return one
+    try:
+        check(one.user, "alerts.read")
+        page = AlertPage(one, name)
+    except Problem:
+        return _told(one, "unknown_alert")
+    page.build()
+    return None
+
+
+def _told(one: Visit, key: str) -> None:
+    Frame(one, "", _nothing)
+    with ui.element("main").classes("gi-page"):
+        ui.html(f"<h1>{escape(one.say(key))}</h1><a href='/'>{escape(one.say('boards'))}</a>", sanitize=False)
+
+
+async def _nothing() -> None:
+    """A page on which nothing changes but its head."""
