@@ -24,7 +24,8 @@ def test_a_kill_point_names_something_production_code_has(point):
 def test_kill_points_have_names_of_their_own_and_every_part_of_a_centre_is_killed():
     assert max(Counter(point.name for point in KILL_POINTS).values()) == 1
     assert {point.role for point in KILL_POINTS} == set(ROLES)
-    assert sorted(part for parts in ROLES.values() for part in parts) == sorted(PARTS)
+    only_reads = {"portal"}  # it writes its own accounts, and what people do by way of the spool
+    assert sorted(part for parts in ROLES.values() for part in parts) == sorted({*PARTS} - only_reads)
 
 
 def test_what_is_made_quick_is_still_there_to_be_made_quick():

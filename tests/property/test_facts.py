@@ -150,7 +150,7 @@ def oracle(facts, tick):
         station = stop["station"] or stop["outlet"][2:]
         for slot in range(SLOTS + 14):
             if stop["from_at"] <= BEGIN + HALF * slot < stop["to_at"]:
-                for factor in ("a21026", "zs_a21026", "a21002", "a19001", "$station", "$rejects"):
+                for factor in ("a21026", "zs_a21026", "a21002", "a19001", "$station", "$rejects", "$clock_lag"):
                     found.setdefault((station, factor, slot), set()).add(("excused", None, stop["fact"]))
     return found
 
