@@ -200,10 +200,15 @@ class WindowStore:
 
 def _packed(rows: pl.DataFrame) -> bytes:
     """Rows no decision to come may use are left out; of a reading sum, low and high are one number and kept once."""
-    once = rows.filter(pl.col("until").is_null()).sort("point", "at")
-    once = once.with_columns(
-        pl.when(pl.col("sum").ne_missing(pl.col("low").cast(pl.Int128))).then("sum"),
-        pl.when(pl.col("high").ne_missing(pl.col("low"))).then("high"),
+    once = (
+        rows.lazy()
+        .filter(pl.col("until").is_null())
+        .sort("point", "at")
+        .with_columns(
+            pl.when(pl.col("sum").ne_missing(pl.col("low").cast(pl.Int128))).then("sum"),
+            pl.when(pl.col("high").ne_missing(pl.col("low"))).then("high"),
+        )
+        .collect()
     )
     into = BytesIO()
     once.write_ipc(into, compression="zstd")

@@ -121,8 +121,9 @@ def advance(
     arrived: dict[str, list[pl.DataFrame]] = {period: [] for period in PERIODS}
     rewritten: list[pl.DataFrame] = [pl.DataFrame(schema=REWRITTEN)]
     counts = {"duplicates": 0, "late": 0, "put_away": 0, "beyond": 0}
-    # of the last call, now that nobody asks any more what a window had been at its ticks
-    _forget(plan, state, from_tick)
+    if grid_to is None:  # at a feed's end nothing comes any more that windows would have to be put away for
+        # of the last call, now that nobody asks any more what a window had been at its ticks
+        _forget(plan, state, from_tick)
     _settle(plan, state, samples, arrived, rewritten, counts)
     decisions = []
     for period in PERIODS:
