@@ -31,6 +31,7 @@ class ToldTexts:
 
     def __init__(self, site: Site, plan: TellPlan, judged: Judgements | None = None):
         self._texts, self._plan = Texts(site, judged), plan
+        self._public_url = None if site.file.portal is None else site.file.portal.public_url
 
     def notification(self, planned: Planned) -> Notification:
         language: Language = "en" if planned.language == "en" else "zh"
@@ -53,10 +54,16 @@ class ToldTexts:
             "people": [self._person(name, language) for name in planned.people],
             "route": planned.route,
             "step": planned.step,
-            "link": None,
+            "link": self._link(one),
             "acknowledge_link": None,
         }
         return Notification(planned.key, planned.channel, body)
+
+    def _link(self, one: Item | None) -> str | None:
+        """The alert's page, or the list of several; None where the site has no public address."""
+        if self._public_url is None:
+            return None
+        return f"{self._public_url.rstrip('/')}/alerts" + (f"/{one.record['id']}" if one is not None else "")
 
     def _title(self, planned: Planned, language: Language) -> str:
         first = planned.items[0]

@@ -4,8 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from app.texts.told import ToldTexts
+from contracts.portal import Portal
 from notify.adapt import adapt
 from notify.rests import Rest, Rests
+from notify.tell_plan import compile_telling
 from notify.tell_state import TellState, from_json, to_json
 from notify.telling import tell
 from tests.telling_site import (
@@ -21,6 +24,7 @@ from tests.telling_site import (
     seconds,
     silence,
     told,
+    told_site,
 )
 
 ONE = {"route": "all", "channels": ["hook"]}
@@ -395,3 +399,18 @@ def test_new_routes_go_on_with_what_the_old_ones_told_and_held():
         "70m english change resolved S1",
         "80.0167m english repeat 2 fired S3",
     ]
+
+
+def test_a_notification_leads_to_its_alerts_page_and_one_of_several_to_the_list():
+    made = told_site({"routes": [{**ONE, "group_by": "enterprise", "wait": "30s"}]})
+    portal = Portal(public_url="https://centre.example")
+    site = made.model_copy(update={"file": made.file.model_copy(update={"portal": portal})})
+    rows = [change("fired", START, station) for station in ("S1", "S2", "S3")]
+    plan = compile_telling(site)
+    links = {len(one.items): ToldTexts(site, plan).notification(one).body["link"] for one in told(plan, rows).planned}
+    assert links == {
+        1: f"https://centre.example/alerts/{episode_of('S2', 'so2', START)}",
+        2: "https://centre.example/alerts",
+    }
+    without = ToldTexts(made, plan)
+    assert {without.notification(one).body["link"] for one in told(plan, rows).planned} == {None}
