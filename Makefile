@@ -20,7 +20,7 @@ demo: setup ## a whole centre on this machine: a day of history, then live, with
 
 test: setup check ## everything but the long runs; names what is missing. The laws hold on one thread as well
 	HYPOTHESIS_PROFILE=again POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "not long" -n 2 $(ONE_THREAD)
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal --durations=15 $(ARGS)
 
 test-long: setup ## the long runs and many more examples of every law
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest $(ARGS)

@@ -15,7 +15,10 @@ from app.cli import app
 FIGURE_KEYS = {"figure", "unit", "min", "median", "max", "wanted", "met"}
 
 
-@pytest.mark.parametrize("case", CASES)
+LONG = ("latency", "memory")  # however quick they are made
+
+
+@pytest.mark.parametrize("case", [pytest.param(one, marks=[pytest.mark.long] if one in LONG else []) for one in CASES])
 def test_a_case_gives_finite_positive_figures_as_json(case, tmp_path, require_program):
     if case in ("ingest", "latency"):
         require_program("mosquitto")

@@ -112,6 +112,7 @@ def test_a_state_directory_in_use_is_refused_in_words(tmp_path):
     assert "not an empty directory" in " ".join(done.stderr.replace("│", " ").split())
 
 
+@pytest.mark.long
 def test_every_live_hour_of_every_seed_holds_four_kinds_and_a_recovery():
     """What the minute at which live begins was chosen for; replayed, not waited for."""
     site = load_site(ZUNYI)

@@ -36,7 +36,7 @@ from .test_pipeline_laws import (
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 UNLIMITED = Pipeline(small_site(lateness="400d"), ALL_RULES)
-few = settings(max_examples=max(2, settings().max_examples // 12))
+few = settings(max_examples=max(1, settings().max_examples // 20))
 seeds = st.integers(0, 2**32 - 1).map(Random)
 moods_of = st.lists(
     st.tuples(st.integers(10, 60), st.sampled_from(["low", "near", "high", "mixed", "missing"])), min_size=2, max_size=4
@@ -129,7 +129,7 @@ def slow_site(**file):
     )
 
 
-@settings(few, max_examples=max(1, settings().max_examples // 20))
+@few
 @given(seeds, st.lists(st.integers(0, 10**6), min_size=3, max_size=8))
 def test_weeks_late_over_the_end_of_a_month_and_of_a_year(tmp_path_factory, rng, cuts):
     begin = START - 10 * DAY
