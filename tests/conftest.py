@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 settings.register_profile(
     "fast", max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-settings.register_profile("again", parent=settings.get_profile("fast"), max_examples=8)  # the same laws, otherwise run
+settings.register_profile("again", parent=settings.get_profile("fast"), max_examples=4)  # the same laws, otherwise run
 settings.register_profile("long", parent=settings.get_profile("fast"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 

@@ -5,6 +5,7 @@ of windows still in memory, and in the end the same as if it had come in order.
 from datetime import timedelta
 from random import Random
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +130,7 @@ def slow_site(**file):
     )
 
 
+@pytest.mark.long
 @few
 @given(seeds, st.lists(st.integers(0, 10**6), min_size=3, max_size=8))
 def test_weeks_late_over_the_end_of_a_month_and_of_a_year(tmp_path_factory, rng, cuts):
