@@ -198,21 +198,26 @@ class WindowStore:
                 self.packed.setdefault(target, {})[bucket] = _packed(held.pop(bucket))
 
 
+PACKED_AT_ONCE = 1_000_000  # rows
+
+
 def _packed(rows: pl.DataFrame) -> bytes:
     """Rows no decision to come may use are left out; of a reading sum, low and high are one number and kept once."""
-    once = (
-        rows.lazy()
-        .filter(pl.col("until").is_null())
-        .sort("point", "at")
-        .with_columns(
-            pl.when(pl.col("sum").ne_missing(pl.col("low").cast(pl.Int128))).then("sum"),
-            pl.when(pl.col("high").ne_missing(pl.col("low"))).then("high"),
-        )
-        .collect()
-    )
+    # by points, so that no more than a portion stands in memory three times over while it is sorted
+    step = -(-(int(rows["point"].max() or 0) + 1) // (-(-rows.height // PACKED_AT_ONCE) or 1))  # type: ignore[call-overload]
+    bounds = range(0, int(rows["point"].max() or 0) + 1, step)  # type: ignore[call-overload]
+    once = pl.concat([_once(rows.lazy().filter(pl.col("point").is_between(n, n + step - 1))) for n in bounds])
     into = BytesIO()
     once.write_ipc(into, compression="zstd")
     return into.getvalue()
+
+
+def _once(rows: pl.LazyFrame) -> pl.DataFrame:
+    kept = rows.filter(pl.col("until").is_null()).sort("point", "at")
+    return kept.with_columns(
+        pl.when(pl.col("sum").ne_missing(pl.col("low").cast(pl.Int128))).then("sum"),
+        pl.when(pl.col("high").ne_missing(pl.col("low"))).then("high"),
+    ).collect()
 
 
 def _unpacked(packed: bytes) -> pl.DataFrame:

@@ -83,6 +83,7 @@ def test_summed_in_portions_it_is_the_same(readings):
     with pytest.MonkeyPatch.context() as patch:
         whole = decisions(plan, rows)
         patch.setattr("rules.windows.ROWS_AT_ONCE", 20)
+        patch.setattr("rules.window_store.PACKED_AT_ONCE", 7)
         assert_frame_equal(whole, decisions(plan, rows))
 
 
