@@ -19,28 +19,28 @@ from contracts.ports import Notification, PutAway
 from contracts.reasons import Transition
 from contracts.site import Site
 from ingest.decode import Decoder, batch_of
-from notify.action_records import actions_of
-from notify.adapt import adapt
-from notify.planned import Told
-from notify.rests import Rests, rests_of
-from notify.tell_plan import compile_telling
-from notify.tell_state import TellState
-from notify.telling import tell
-from rules.alerts import AlertChange, AlertState, record, update
+from notify.telling.action_records import actions_of
+from notify.telling.adapt import adapt
+from notify.telling.plan import compile_telling
+from notify.telling.planned import Told
+from notify.telling.rests import Rests, rests_of
+from notify.telling.state import TellState
+from notify.telling.tell import tell
+from rules.alerts.update import AlertChange, AlertState, record, update
 from rules.carried import Carried
 from rules.carry import Over, carry_over, numbered
-from rules.due import PERIODS
 from rules.evaluate import evaluate, verdicts
-from rules.fact_records import facts_of, unique_facts
-from rules.facts import effects
-from rules.mark_tables import compile_marking
+from rules.facts.effects import effects
+from rules.facts.records import facts_of, unique_facts
+from rules.facts.tables import compile_marking
 from rules.plan import Plan, compile_plan
-from rules.put_away import InMemory
-from rules.rewritten import rewritten_events
-from rules.samples import samples_of
 from rules.spec import Rule
 from rules.ticks import TICK, SiteClock, stamp
-from rules.windows import DECISIONS, WindowState, advance, latest_at, start
+from rules.windows.advance import DECISIONS, WindowState, advance, latest_at, start
+from rules.windows.due import PERIODS
+from rules.windows.put_away import InMemory
+from rules.windows.rewritten import rewritten_events
+from rules.windows.samples import samples_of
 
 from .texts.told import ToldTexts
 

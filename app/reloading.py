@@ -14,12 +14,12 @@ import polars as pl
 from contracts import topics
 from contracts.records import decode
 from contracts.site import Site
-from notify.planned import Told
+from notify.telling.planned import Told
 
 from .evidence.link import Broken
-from .evidence.site import KeptSite
 from .pipeline import Pipeline, PipelineState, Span
 from .service.checkpoint import fingerprint
+from .site.kept import KeptSite
 from .site.record import ACTIVATE
 
 log = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ from rules.spec import Rule
 from rules.ticks import CLOCK_PREFIX, SiteClock, collectors_of
 from store.put_away import Folder
 
-from .evidence.site import KeptSite
 from .outputs import Outputs
 from .pipeline import PipelineState
 from .reloading import Load, Sites
 from .service.checkpoint import fingerprint
+from .site.kept import KeptSite
 
 STEP_ROWS = 100_000
 

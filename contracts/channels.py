@@ -1,7 +1,7 @@
 """The channels of a site: by what, and with which credentials, people are told. Read from `channels:` of site.yaml.
 
 Promises: no secret stands in a model; each is the path of a file that only its owner (and group) may read.
-Does not promise that a file is there or that anybody answers: `app.service.senders` looks when it starts.
+Does not promise that a file is there or that anybody answers: `app.sending.senders` looks when it starts.
 """
 
 from collections.abc import Iterator

@@ -17,14 +17,14 @@ from contracts.frames import INSTANT
 from contracts.points import POINTS
 from contracts.reasons import Alert, Transition
 
-from .alerts import AlertState, record
+from .alerts.update import AlertState, record
 from .bindings import BINDINGS
 from .carried import CARRIED_BINDINGS, CARRIED_POINTS, Carried, Turn
-from .due import PERIODS
-from .formulas import FORMULAS
+from .made.formulas import FORMULAS
 from .plan import Plan
 from .ticks import TICK
-from .windows import WindowState
+from .windows.advance import WindowState
+from .windows.due import PERIODS
 
 _NEVER = pl.lit(0, pl.Int64).cast(INSTANT)  # a binding that is no more holds from here to here
 _NUMBERS = ("kind", "period_s", "interval_s", "sent_unit", "unit", "decimals", "range_min", "range_max")

@@ -9,11 +9,11 @@ from contracts.frames import INSTANT, VERDICTS, empty
 from contracts.reasons import NoJudgement, Verdict
 
 from .bindings import THRESHOLD_EXTRA
-from .due import PERIODS
 from .exact import half_even
-from .marked import WHOLE_STOP
+from .facts.marked import WHOLE_STOP
 from .plan import Plan
-from .window_parts import NOT_APPLICABLE
+from .windows.due import PERIODS
+from .windows.parts import NOT_APPLICABLE
 
 # Verdicts as the rules room passes them on: by binding number, with what episodes need.
 JUDGED = pl.Schema(

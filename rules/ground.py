@@ -13,7 +13,7 @@ from contracts.factors import CONVERTED_PREFIX, DEVICE_PREFIX, DRY_STANDARD_PREF
 from contracts.points import POINTS, partition_of, point_table
 from contracts.site import Site
 
-from .formulas import FORMULAS, Formula
+from .made.formulas import FORMULAS, Formula
 
 DERIVED = pl.Schema(
     {

@@ -25,16 +25,16 @@ from contracts.site import Site
 from .base import RuleProblem
 from .bindings import BINDINGS, frame_of
 from .carried import Carried
-from .conversions import convert
-from .due import PARENTS, PERIODS, decided_at, first_undecided
-from .formulas import FORMULAS, Formula
 from .ground import DERIVED, INPUTS, Ground
 from .kinds import BINDERS
-from .made_of import made_of
+from .made.conversions import convert
+from .made.formulas import FORMULAS, Formula
+from .made.made_of import made_of
+from .made.water import DISCHARGING_M3_H, FLOW_WEIGHTED, NOT_WEIGHTED
 from .spec import Rule
+from .tables.validity import completeness, marks
 from .ticks import TICK
-from .validity import completeness, marks
-from .water import DISCHARGING_M3_H, FLOW_WEIGHTED, NOT_WEIGHTED
+from .windows.due import PARENTS, PERIODS, decided_at, first_undecided
 
 LEVELS = pl.Schema(
     {

@@ -7,7 +7,7 @@ import polars as pl
 
 from contracts.factors import standard_factors
 from contracts.site import Limit, Name, Outlet, Pair, Point, Site, SiteFile, Station
-from rules.samples import SAMPLES
+from rules.windows.samples import SAMPLES
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ from contracts.facts import FACTS, KINDS, fact_name, to_body
 from contracts.points import point_table
 from contracts.records import RECORD_VERSION, Record, encode
 from contracts.site import Enterprise, Site
-from rules.fact_records import fact_of
-from rules.mark_tables import Marking, compile_marking
+from rules.facts.records import fact_of
+from rules.facts.tables import Marking, compile_marking
 
 from .builders import site
 

@@ -4,7 +4,7 @@ import polars as pl
 
 from contracts.site import Enterprise, Outlet, Park, Point, Site, Station
 from rules.evaluate import evaluate, verdicts
-from rules.windows import advance, start
+from rules.windows.advance import advance, start
 
 from .builders import START, minutes, sample, samples, site
 

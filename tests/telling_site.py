@@ -7,12 +7,12 @@ from typing import Any
 from contracts.actions import Action
 from contracts.routing import Routing
 from contracts.site import Enterprise, Park, Site
-from notify.adapt import adapt
-from notify.planned import Told
-from notify.rests import Rests
-from notify.tell_plan import TellPlan, compile_telling
-from notify.tell_state import TellState, from_json, to_json
-from notify.telling import tell
+from notify.telling.adapt import adapt
+from notify.telling.plan import TellPlan, compile_telling
+from notify.telling.planned import Told
+from notify.telling.rests import Rests
+from notify.telling.state import TellState, from_json, to_json
+from notify.telling.tell import tell
 
 from .builders import site
 

@@ -18,9 +18,9 @@ from contracts.clock import SystemClock
 from contracts.site import Site
 
 from ..pipeline import Span
+from ..sending.senders import run_senders
 from ..service.engine import Engine
 from ..service.engine import run_engine as run
-from ..service.senders import run_senders
 from . import generator
 from .chaos.receiver import Delivery, Receiver
 from .harness import Figure, Size, Skipped, figure

@@ -10,12 +10,12 @@ from datetime import date, timedelta
 import polars as pl
 
 from contracts.site import Limit, Site
-from rules.alerts import AlertState, update
+from rules.alerts.update import AlertState, update
 from rules.evaluate import evaluate
 from rules.plan import Plan, compile_plan
-from rules.samples import SAMPLES
 from rules.spec import LimitRule, Rule, Select
-from rules.windows import advance, start
+from rules.windows.advance import advance, start
+from rules.windows.samples import SAMPLES
 
 from .harness import Figure, Size, alternate, figure, rates, ratios
 from .workload import IN_ALARM_EVERY, INSTANT_RULE, MINUTE, START, limit, site_of

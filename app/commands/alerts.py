@@ -16,7 +16,7 @@ from contracts.durations import parse_duration
 from contracts.matching import format_matchers, matches, parse_matchers
 from contracts.reasons import OVER
 from contracts.site import Site
-from notify.labels import Labeller
+from notify.telling.labels import Labeller
 from store.alert_reads import NotReadable, Reading, Wanted, reading
 from store.sqlite_damage import StateDamaged
 

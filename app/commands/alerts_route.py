@@ -12,7 +12,7 @@ from contracts.durations import format_duration, parse_duration
 from contracts.matching import parse_matchers
 from contracts.reasons import Transition
 from contracts.site import Site
-from notify.civil_duty import beyond_calendar
+from notify.telling.civil_duty import beyond_calendar
 
 from ..operators.record import instant, one_of
 from ..route_tests.trial import LOOKED_AT, Trial, Tried, try_out

@@ -16,7 +16,7 @@ from store.backup import JOURNAL, BackupRefused, back_up, read_manifest, restore
 from store.journal import EPOCH, MICROSECOND
 from store.journal_reader import verify_chain
 
-from ..service.status import size_in_words
+from ..health.status import size_in_words
 
 
 def backup_command(

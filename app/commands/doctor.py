@@ -8,7 +8,7 @@ import typer
 
 from contracts.clock import SystemClock
 
-from ..service.doctor import Finding, as_dict, examine
+from ..health.doctor import Finding, as_dict, examine
 from ..site.files import load_site
 
 SIGNS = {"ok": "ok     ", "warning": "warning", "error": "ERROR  "}

@@ -9,7 +9,7 @@ import typer
 
 from contracts.factors import units_of
 from contracts.facts import CHECKS, KINDS
-from rules.fact_history import withdrawn_at
+from rules.facts.history import withdrawn_at
 
 from ..operators.mark_words import SHOWN_NAME
 from ..operators.record import (

@@ -10,8 +10,8 @@ import typer
 from contracts.clock import SystemClock
 from contracts.facts import ACCEPT, APPROVE_LATE, RETURN
 from contracts.site import Site
-from rules.fact_history import IN_TIME, LATE, mark_history
-from rules.mark_tables import Marking, MarkType, compile_marking
+from rules.facts.history import IN_TIME, LATE, mark_history
+from rules.facts.tables import Marking, MarkType, compile_marking
 
 from ..operators.mark_words import as_text, cap_words, will_do
 from ..operators.record import (

@@ -14,12 +14,12 @@ from contracts.channels import Mail, Sms
 from contracts.clock import SystemClock
 from contracts.ports import Notification
 from contracts.reasons import Receipt
-from notify.wording import title_of
+from notify.senders.wording import title_of
 from store.journal import EPOCH, epoch_us
 from store.state_db import StateDb
 
 from ..operators.record import words
-from ..service.channels import channels_of
+from ..sending.channels import channels_of
 from ..site.files import load_site
 from ..site.yaml_lines import suggestion
 

@@ -11,11 +11,11 @@ from contracts.clock import SystemClock
 from contracts.ports import JournalFailure
 
 from ..evidence.link import Broken
-from ..evidence.site import from_kept
 from ..operators import spool as operator_spool
 from ..operators.record import seconds, state_directory, words
 from ..reloading import cannot_follow, needs_restart
 from ..site.files import load_site
+from ..site.kept import from_kept
 from ..site.record import activating, keep, last_activated, site_content
 from ..site.rule_files import compile_rules, load_rules
 from .mark import BY, JSON

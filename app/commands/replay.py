@@ -16,8 +16,8 @@ from contracts.topics import JOURNAL_SITE
 from store.feed import FeedError, read_feed
 
 from ..evidence.link import Broken
-from ..evidence.site import KeptSite, from_directory, from_kept
 from ..replay import STEP_ROWS, replay
+from ..site.kept import KeptSite, from_directory, from_kept
 
 
 def replay_command(

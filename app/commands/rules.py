@@ -11,7 +11,7 @@ import typer
 from contracts.clock import SystemClock
 from contracts.matching import matches
 from contracts.site import Site
-from notify.civil_duty import CALENDAR_TO, beyond_calendar
+from notify.telling.civil_duty import CALENDAR_TO, beyond_calendar
 from rules.spec import Rule
 
 from ..site.files import load_site

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.cells import cell_len, chop_cells
 
-from rules.judgement import judged_by, judgements, may_say
-from rules.limit_library import OUTLETS_OF, LibraryLimit, find_limits, limit_library
+from rules.tables.judgement import judged_by, judgements, may_say
+from rules.tables.limit_library import OUTLETS_OF, LibraryLimit, find_limits, limit_library
 
 from ..site.yaml_lines import SiteError, SiteErrors
 

@@ -16,15 +16,15 @@ from store.sqlite_damage import StateDamaged
 from store.state_db import StateError
 
 from ..evidence.link import Broken
-from ..evidence.site import from_kept
+from ..health.logs import Form, configure
+from ..health.metrics import Figures
+from ..health.metrics_server import NotServed, serving
 from ..reloading import cannot_follow
-from ..service.channels import check_channels
+from ..sending.channels import check_channels
 from ..service.engine import RecoveryFailure
-from ..service.logs import Form, configure
-from ..service.metrics import Figures
-from ..service.metrics_server import NotServed, serving
 from ..service.processes import PARTS, run_parts
 from ..site.files import load_site
+from ..site.kept import from_kept
 from ..site.record import keep, last_activated, site_content
 from ..site.rule_files import compile_rules, load_rules
 

@@ -13,10 +13,10 @@ from contracts.civil_time import local
 from contracts.clock import SystemClock
 from contracts.reasons import LEVELS
 
-from ..service.channel_status import ChannelStatus
-from ..service.influx_gaps import Gap
-from ..service.influx_part import filling_in_words
-from ..service.status import Collector, Decided, Status, attention, in_words, size_in_words, status_of
+from ..health.channel_status import ChannelStatus
+from ..health.status import Collector, Decided, Status, attention, in_words, size_in_words, status_of
+from ..influx.gaps import Gap
+from ..influx.part import filling_in_words
 from ..site.files import load_site
 
 WIDTH, LABEL = 80, 16

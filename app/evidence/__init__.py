@@ -1,0 +1,1 @@
+"""Is what is kept still what happened: `verify`, anchors, backups."""

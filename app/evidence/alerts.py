@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 
 from contracts.ports import Notification
-from notify.planned import key_of
+from notify.telling.planned import key_of
 from store.journal import epoch_us
 from store.telling_rows import CARE, TellingRows, episodes_of
 

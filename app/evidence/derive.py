@@ -25,10 +25,10 @@ from ..pipeline import PipelineState, Span
 from ..reloading import Sites, together
 from ..service.collector import journal_directory
 from ..service.committed import telling_rows
+from ..site.kept import KeptSite
 from .journal import Rows
 from .link import Broken, instant, short
 from .rows import Bags, difference
-from .site import KeptSite
 from .state import FILE, Row
 
 LINK = "derivation"

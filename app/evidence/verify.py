@@ -20,6 +20,7 @@ from store.spans import SUFFIX, SpanDamaged, read_span, span_name
 from store.state_db import SpanRow
 from store.state_lock import UPKEEP, state_lock
 
+from ..site.kept import KeptSite, check_files, from_directory, from_kept
 from . import alerts
 from . import anchor as anchors
 from .archive import ArchiveEvidence, with_day
@@ -27,7 +28,6 @@ from .derive import Derivation, Frames, Group
 from .journal import Journal, activated, check_journals, last_rows
 from .link import Broken, instant
 from .rows import Bags
-from .site import KeptSite, check_files, from_directory, from_kept
 from .state import FILE, Committed, StateEvidence
 
 __all__ = ["Broken", "NoSite", "Report", "verify"]

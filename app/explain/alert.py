@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from contracts.durations import format_duration
-from rules.episodes import Machine, Window, fold
+from rules.alerts.episodes import Machine, Window, fold
 
 from ..texts.texts import Texts
 from .run import Row, Run

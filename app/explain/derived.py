@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rules.formulas import O2_GUARD_PCT
+from rules.made.formulas import O2_GUARD_PCT
 
 from .cycles import Cycles, cycle_lines
 from .run import Row

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from contracts.civil_time import local
 from contracts.reasons import Verdict
 from contracts.site import Limit
-from rules.judgement import judged_by, judgements, may_say
+from rules.tables.judgement import judged_by, judgements, may_say
 
 from .run import Row, Run
 from .words import Step, in_unit, quotient

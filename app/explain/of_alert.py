@@ -20,8 +20,8 @@ from store.journal import EPOCH, MICROSECOND
 from store.journal_reader import last_payload
 
 from ..evidence.rows import difference
-from ..evidence.site import KeptSite
 from ..portal.decided import Asked, Decided
+from ..site.kept import KeptSite
 from ..texts.texts import Texts
 from .explanation import Explanation, explain
 from .run import NotJudged, Run

@@ -1,7 +1,8 @@
 """The parts of one window as they stood at a tick: readings, or windows of the period below, and whether each counts.
 
-Promises: whether a reading counts is what `rules.samples` says of it, and which of several holds is the pipeline's rule
-(device revision, receipt, message); `Parts.disagreement` says so where the parts listed are not what was decided.
+Promises: whether a reading counts is what `rules.windows.samples` says of it, and which of several holds is the
+pipeline's rule (device revision, receipt, message); `Parts.disagreement` says so where the parts listed are not what
+was decided.
 """
 
 import csv
@@ -16,7 +17,7 @@ from contracts.civil_time import next_boundary
 from contracts.frames import REJECTS, empty
 from contracts.reasons import Invalid
 from rules.exact import half_even
-from rules.samples import samples_of
+from rules.windows.samples import samples_of
 
 from .run import Row, Run
 

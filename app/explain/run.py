@@ -18,8 +18,8 @@ from contracts.frames import INSTANT, READINGS, REJECTS, VERDICTS, empty
 from contracts.site import Limit, Site
 from rules.plan import Plan
 from rules.spec import Rule
+from rules.tables.validity import Completeness, completeness
 from rules.ticks import SiteClock
-from rules.validity import Completeness, completeness
 
 from ..pipeline import Pipeline, PipelineState, Span
 from ..replay import STEP_ROWS, cut

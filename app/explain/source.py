@@ -28,12 +28,12 @@ from store.journal_reader import last_payload
 from store.raw_files import raw_directory, read_removed
 
 from ..evidence.link import Broken
-from ..evidence.site import KeptSite, from_directory, from_kept
 from ..evidence.state import FILE
 from ..feeds.record import record
 from ..pipeline import Pipeline
 from ..replay import to_last_clock
 from ..service.collector import journal_directory
+from ..site.kept import KeptSite, from_directory, from_kept
 from ..site.record import site_content
 from .run import Run, Subject, run_again, span_of, subject_of
 

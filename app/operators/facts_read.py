@@ -10,7 +10,7 @@ import polars as pl
 from contracts.frames import MESSAGES, empty
 from contracts.site import Site
 from contracts.topics import JOURNAL_CLOCK
-from rules.fact_records import facts_of
+from rules.facts.records import facts_of
 from rules.ticks import SiteClock, stamp
 from store.journal import epoch_us
 from store.operator_rows import own_rows

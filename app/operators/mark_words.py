@@ -5,9 +5,9 @@ from typing import Any
 
 from contracts.durations import format_duration
 from contracts.site import Site
-from rules.deadline import deadline_at
-from rules.fact_history import IN_TIME, PARTLY
-from rules.mark_tables import Marking, MarkType, weaker
+from rules.facts.deadline import deadline_at
+from rules.facts.history import IN_TIME, PARTLY
+from rules.facts.tables import Marking, MarkType, weaker
 
 from .record import civil
 

@@ -21,7 +21,7 @@ from contracts.clock import Clock
 from contracts.facts import fact_name
 from contracts.ports import JournalFailure, JournalWriter, RawMessage
 from contracts.records import OTHER_ACTIONS, Record, decode, encode
-from rules.fact_records import fact_of
+from rules.facts.records import fact_of
 from store.journal import epoch_us
 from store.parquet import fsync, replacing, unlink_durably
 

@@ -22,39 +22,27 @@ from contracts.site import Site
 from rules.spec import Rule
 from store.portal_db import PORTAL_DB, PortalDb
 
-from . import (
-    health,
-    route_account,
-    route_alerts,
-    route_data,
-    route_events,
-    route_explain,
-    route_links,
-    route_marks,
-    route_proposals,
-    route_registry,
-    route_silences,
-    route_status,
-)
+from . import health
 from .auth import centre_of
 from .centre import Centre
 from .guard import BODY_BYTES_MAX, Guard
 from .problems import Problem, language_of
+from .routes import account, alerts, data, events, explain, links, marks, proposals, registry, silences, status
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/api/v1"
 ROUTERS = (
-    route_account,
-    route_alerts,
-    route_silences,
-    route_data,
-    route_registry,
-    route_marks,
-    route_explain,
-    route_proposals,
-    route_status,
-    route_events,
+    account,
+    alerts,
+    silences,
+    data,
+    registry,
+    marks,
+    explain,
+    proposals,
+    status,
+    events,
 )
 # Answered without knowing who asks: signing in, links that carry their own signature, and whether it runs.
 PUBLIC = {
@@ -110,7 +98,7 @@ def create_app(
     app.state.centre = centre
     for one in ROUTERS:
         app.include_router(one.router, prefix=PREFIX)
-    app.include_router(route_links.router)
+    app.include_router(links.router)
     app.include_router(health.router)
     _handle_errors(app)
     app.add_middleware(Guard)
@@ -121,7 +109,7 @@ def create_app(
 
 def declared() -> dict[tuple[str, str], str | None]:
     """(method, path) of every route -> the permission it needs; None: it is open to everybody."""
-    routers = [(PREFIX, one.router) for one in ROUTERS] + [("", route_links.router), ("", health.router)]
+    routers = [(PREFIX, one.router) for one in ROUTERS] + [("", links.router), ("", health.router)]
     found: dict[tuple[str, str], str | None] = {}
     for prefix, router in routers:
         for route in router.routes:

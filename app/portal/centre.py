@@ -14,7 +14,7 @@ from contracts.civil_time import local
 from contracts.clock import Clock
 from contracts.portal import Portal
 from contracts.site import Site
-from rules.mark_tables import Marking, compile_marking
+from rules.facts.tables import Marking, compile_marking
 from rules.spec import Rule
 from store.alert_reads import NotReadable, Reading, reading
 from store.journal import EPOCH, MICROSECOND

@@ -9,8 +9,8 @@ from typing import Any
 from contracts.clock import Clock
 from contracts.ports import JournalFailure
 from contracts.site import Site
-from rules.fact_history import mark_history
-from rules.mark_tables import Marking
+from rules.facts.history import mark_history
+from rules.facts.tables import Marking
 
 from ..operators import spool
 from ..operators.facts_read import read_facts
@@ -27,7 +27,7 @@ class JournalFacts:
         self._marks: list[dict[str, Any]] = []
 
     def marks(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """(rules.fact_history.mark_history, what is not among them yet). Raises Problem."""
+        """(rules.facts.history.mark_history, what is not among them yet). Raises Problem."""
         with self._lock:
             now = self._clock.now()
             if self._read_at is None or not timedelta(0) <= now - self._read_at < FRESH:

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from contracts.civil_time import zone
 from contracts.factors import CLOCK_LAG, CONVERTED_PREFIX, DEVICE_PREFIX, STATION_PRESENCE
 from contracts.frames import READINGS, VERDICTS
-from rules.due import end_of
 from rules.plan import Plan
-from rules.samples import SAMPLES, samples_of
-from rules.windows import DECISIONS
+from rules.windows.advance import DECISIONS
+from rules.windows.due import end_of
+from rules.windows.samples import SAMPLES, samples_of
 from store.archive import AGGREGATE_KEY, VERDICT_KEY, kept_parts, read_archive
 
 UNIT_ROWS = 2_000_000  # archived rows of a unit; a single date may have more

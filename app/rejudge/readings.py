@@ -12,9 +12,9 @@ from pathlib import Path
 import polars as pl
 
 from rules.evaluate import evaluate
-from rules.samples import SAMPLES
 from rules.ticks import SiteClock
-from rules.windows import WindowState, advance, start
+from rules.windows.advance import WindowState, advance, start
+from rules.windows.samples import SAMPLES
 from store.put_away import Folder
 
 from ..pipeline import PipelineState

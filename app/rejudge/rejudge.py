@@ -16,10 +16,10 @@ from typing import Any
 import polars as pl
 
 from contracts.frames import INSTANT
-from rules.alerts import AlertChange, AlertState, record, update
+from rules.alerts.update import AlertChange, AlertState, record, update
 from rules.evaluate import JUDGED, evaluate, verdicts
-from rules.facts import effects
-from rules.mark_tables import compile_marking
+from rules.facts.effects import effects
+from rules.facts.tables import compile_marking
 from rules.plan import Plan, compile_plan
 from rules.ticks import SiteClock
 

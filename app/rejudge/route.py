@@ -14,9 +14,9 @@ from contracts.facts import EFFECTS
 from contracts.frames import INSTANT
 from contracts.points import point_table
 from contracts.site import Site
-from rules.due import PERIODS, end_of
 from rules.plan import Plan
-from rules.window_parts import LONGEST
+from rules.windows.due import PERIODS, end_of
+from rules.windows.parts import LONGEST
 
 ARCHIVED = ("hour", "day", "month", "year")  # windows of the registry's own points: the archive has them all
 LOST = ("over_n",)  # statistics of what AGGREGATES does not keep

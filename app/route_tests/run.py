@@ -11,7 +11,7 @@ from pathlib import Path
 from contracts.civil_time import local
 from contracts.durations import format_duration, parse_duration
 from contracts.site import Site
-from notify.planned import Held, Planned
+from notify.telling.planned import Held, Planned
 
 from ..rule_tests.run import Line, Problem, Result
 from ..site.yaml_lines import Lines, SiteError, SiteErrors, read_yaml_with_lines, validate

@@ -14,12 +14,12 @@ from contracts.actions import Action
 from contracts.matching import ALERT_KEYS, matches
 from contracts.reasons import LEVELS, Transition
 from contracts.site import Site
-from notify.labels import Labeller, Labels
-from notify.planned import Told
-from notify.rests import Rests
-from notify.tell_plan import TellPlan, compile_telling
-from notify.tell_state import TellState
-from notify.telling import tell
+from notify.telling.labels import Labeller, Labels
+from notify.telling.plan import TellPlan, compile_telling
+from notify.telling.planned import Told
+from notify.telling.rests import Rests
+from notify.telling.state import TellState
+from notify.telling.tell import tell
 
 UNKNOWN = "any"  # a label nobody gave
 LOOKED_AT = timedelta(days=1)

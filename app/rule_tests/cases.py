@@ -13,8 +13,8 @@ from typing import Any
 from contracts.civil_time import local, zone
 from contracts.factors import CONVERTED_PREFIX, Factor, standard_factors
 from contracts.site import Facility, Limit, Member, Name, Outlet, Pair, ParkThreshold, Point, Site, SiteFile, Station
-from rules.limit_library import limit_library
 from rules.plan import compile_plan, idle
+from rules.tables.limit_library import limit_library
 
 from ..site.checks import Table, cross_check
 from ..site.files import TABLES

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from contracts.facts import CHECKS, Mark, Qc, Review, Stop, Withdrawal, fact_name, to_body
 from contracts.records import RECORD_VERSION, Record, encode
 from contracts.site import Identifier, Site, Strict
-from rules.mark_tables import compile_marking
+from rules.facts.tables import compile_marking
 from rules.ticks import TICK
 
 from ..site.yaml_lines import Loc, suggestion

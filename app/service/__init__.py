@@ -1,0 +1,1 @@
+"""The service: collectors and the engine as processes, recovery, checkpoints, housekeeping."""

@@ -17,17 +17,17 @@ import polars as pl
 
 from contracts.frames import MESSAGES
 from contracts.ports import PutAway
-from notify.tell_state import TellState, from_json, to_json
-from rules.alerts import AlertState
+from notify.telling.state import TellState, from_json, to_json
+from rules.alerts.episodes import Machine
+from rules.alerts.update import AlertState
+from rules.alerts.verdict_past import Borders
 from rules.carried import CARRIED_BINDINGS, CARRIED_POINTS, Carried, Turn
-from rules.episodes import Machine
-from rules.marked import no_effects
-from rules.put_away import InMemory, Shelf
-from rules.samples import SAMPLES
+from rules.facts.marked import no_effects
 from rules.ticks import SiteClock
-from rules.verdict_past import Borders
-from rules.window_store import ROWS, WindowStore
-from rules.windows import WindowState
+from rules.windows.advance import WindowState
+from rules.windows.put_away import InMemory, Shelf
+from rules.windows.samples import SAMPLES
+from rules.windows.store import ROWS, WindowStore
 from store.parquet import TEMPORARY, make_directory, unlink_durably
 from store.spans import SpanDamaged, read_span, write_span
 

@@ -28,9 +28,9 @@ from store.spans import span_name, write_span
 from store.state_db import SpanRow, StateDb
 
 from ..evidence.link import Broken
-from ..evidence.site import KeptSite, from_kept
 from ..pipeline import PipelineState, Span
 from ..reloading import Sites, together
+from ..site.kept import KeptSite, from_kept
 from .checkpoint import fingerprint, names_put_away, read_checkpoint, remove_unfinished, write_checkpoint
 from .collector import journal_directory
 from .committed import counts_of, episodes_after, frames_of, telling_rows, transition_rows, withdrawn

@@ -28,10 +28,10 @@ from store.sqlite_damage import StateDamaged
 from store.state_db import StateDb
 from store.state_lock import ARCHIVE, UPKEEP, Held, state_lock
 
+from ..influx.gaps import GAPS, record_gap
+from ..influx.part import gap_of
 from .checkpoint import SUFFIX as CHECKPOINT
 from .collector import journal_directory
-from .influx_gaps import GAPS, record_gap
-from .influx_part import gap_of
 
 log = logging.getLogger(__name__)
 

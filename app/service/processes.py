@@ -19,15 +19,15 @@ from store.sqlite_damage import StateDamaged
 from store.state_db import StateDb
 from store.state_lock import ARCHIVE, state_lock
 
+from ..influx.part import run_influx
 from ..pipeline import Span
+from ..sending.senders import run_senders
 from .collector import run_collector
 from .damage import DamageNote, when_readable
 from .disk_room import NoRoom, when_there_is_room
 from .engine import Engine, run_engine
 from .housekeeping import run_housekeeping
-from .influx_part import run_influx
 from .recovery import logged
-from .senders import run_senders
 
 log = logging.getLogger(__name__)
 

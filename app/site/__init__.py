@@ -1,0 +1,1 @@
+"""A site's files: read, checked, kept beside what they decided."""

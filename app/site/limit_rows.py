@@ -15,8 +15,14 @@ from pydantic import Field
 
 from contracts.factors import UNITS
 from contracts.site import Dated, Identifier, Limit, Period
-from rules.judgement import judged_by, judgements
-from rules.limit_library import LIBRARY_FILE, OUTLETS_OF, LibraryLimit, limit_library, parse_library
+from rules.tables.judgement import judged_by, judgements
+from rules.tables.limit_library import (
+    LIBRARY_FILE,
+    OUTLETS_OF,
+    LibraryLimit,
+    limit_library,
+    parse_library,
+)
 
 from .checks import Table
 from .yaml_lines import SiteError

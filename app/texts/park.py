@@ -12,7 +12,7 @@ from contracts.factors import TREATMENT_OFF
 from contracts.site import FACILITY_SUBJECT, PARK_SUBJECT, Site
 from rules.kinds.park import NAMED_MEMBERS
 from rules.kinds.treatment import LOW_LOAD
-from rules.reference import green_island_metrics
+from rules.tables.reference import green_island_metrics
 
 Row = dict[str, Any]
 

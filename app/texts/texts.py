@@ -25,9 +25,9 @@ from contracts.catalogue import (
 from contracts.civil_time import local, next_boundary
 from contracts.factors import CONVERTED_PREFIX, TREATMENT_OFF
 from contracts.site import Limit, Site
-from rules.deadline import deadline_at
-from rules.judgement import Judgements, judged_by, judgements, may_say
-from rules.mark_tables import compile_marking
+from rules.facts.deadline import deadline_at
+from rules.facts.tables import compile_marking
+from rules.tables.judgement import Judgements, judged_by, judgements, may_say
 
 from .made import in_unit, made_code, made_words
 from .park import ParkTexts

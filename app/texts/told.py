@@ -14,9 +14,9 @@ from contracts.ports import Notification
 from contracts.reasons import Telling, Transition
 from contracts.routing import Flapping
 from contracts.site import Site
-from notify.planned import Item, Planned
-from notify.tell_plan import TellPlan
-from rules.judgement import Judgements
+from notify.telling.plan import TellPlan
+from notify.telling.planned import Item, Planned
+from rules.tables.judgement import Judgements
 
 from .texts import Texts
 

@@ -11,8 +11,8 @@ from contracts.row_sql import RowSqlError, row_expression
 
 from ..base import Level, RuleBase
 from ..bindings import compared
-from ..formulas import ROLES, Formula, first_of, mean, reason_of, usable
 from ..ground import Ground
+from ..made.formulas import ROLES, Formula, first_of, mean, reason_of, usable
 from .plausibility import WindowPeriod
 
 Alias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]

@@ -14,11 +14,11 @@ from contracts.reasons import LEVELS
 from contracts.site import FACILITY_SUBJECT, PARK_SUBJECT, Facility, Member, ParkThreshold, Station
 
 from ..base import Level, RuleBase
-from ..bearing import bearing
 from ..bindings import compared
 from ..ground import Ground
-from ..mass import editions, flow_factor, mass_rate, sources
-from ..wind import WIND_FROM
+from ..made.bearing import bearing
+from ..made.mass import editions, flow_factor, mass_rate, sources
+from ..made.wind import WIND_FROM
 from .treatment import number_of, off
 
 REMOVAL, COLLECTION = "GI03", "GI04"  # indicators of green_island_metrics.csv

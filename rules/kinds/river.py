@@ -11,9 +11,9 @@ from contracts.reasons import NoJudgement
 from ..base import Level, RuleBase
 from ..bindings import compared
 from ..exact import decimals_of, scaled
-from ..formulas import Formula, P, const, first_of, reason_of, usable
 from ..ground import Ground
-from ..water_classes import ClassRow, classes_of
+from ..made.formulas import Formula, P, const, first_of, reason_of, usable
+from ..tables.water_classes import ClassRow, classes_of
 
 
 class RiverClassRule(RuleBase):

@@ -11,8 +11,8 @@ from contracts.site import Pair
 from ..base import Level, RuleBase
 from ..bindings import compared
 from ..ground import Ground, Inputs
-from ..reference import green_island_metrics
-from ..running_time import RUNNING_TIME
+from ..made.running_time import RUNNING_TIME
+from ..tables.reference import green_island_metrics
 
 SYNCHRONOUS, LOW_LOAD = "GI01", "GI02"  # indicators of green_island_metrics.csv
 

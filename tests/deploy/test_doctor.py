@@ -12,7 +12,15 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.deploying.certificates import Pair, make_authority
-from app.service.doctor import disk_kind, examine, fsync_s, of_certificate, of_fsync, of_skew, secret_files
+from app.health.doctor import (
+    disk_kind,
+    examine,
+    fsync_s,
+    of_certificate,
+    of_fsync,
+    of_skew,
+    secret_files,
+)
 from app.site.files import load_site
 from contracts.clock import SystemClock
 from store.influx import create_databases, query

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app.bench.mosquitto import wait_until
+from app.influx.part import POLL_S, InfluxPart
 from app.service.collector import journal_directory
 from app.service.engine import Engine
-from app.service.influx_part import POLL_S, InfluxPart
 from app.site.files import load_site
 from app.site.rule_files import load_rules
 from contracts.clock import ScaledClock

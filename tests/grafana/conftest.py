@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.service.board_rows import BoardRows
+from app.influx.board_rows import BoardRows
 from contracts.site import Site
 from tests.integration.influxd import Influxd
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.service.channels import channels_of
+from app.sending.channels import channels_of
 from contracts.broker import Broker
 from tests.builders import site
 

@@ -12,8 +12,8 @@ from contracts.broker import Broker
 from contracts.channels import Alertmanager, Apprise, DingTalk, Feishu, MqttTopic, Sms, Webhook, WeCom
 from contracts.ports import Notification
 from contracts.reasons import Receipt
-from notify import dingtalk, feishu
-from notify.wecom import WeComSender
+from notify.senders import dingtalk, feishu
+from notify.senders.wecom import WeComSender
 
 from .alertmanager import alertmanager_in
 from .broker import Mosquitto, Peer, wait_until

@@ -12,12 +12,12 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
 from app.portal.links import Link
-from app.service.channels import channels_of
+from app.sending.channels import channels_of
 from contracts.channels import Mail
 from contracts.portal import Portal
 from contracts.ports import Notification
 from contracts.reasons import Receipt
-from notify.mail import MailSender
+from notify.senders.mail import MailSender
 from tests.builders import site
 
 from .notes import ALERT, AT, BODY, NOTE, PEOPLE, TEXT, Fixed

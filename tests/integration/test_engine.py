@@ -8,10 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from app.service.channels import channels_of
+from app.sending.channels import channels_of
+from app.sending.senders import send_due
 from app.service.collector import journal_directory
 from app.service.engine import Engine, RecoveryFailure
-from app.service.senders import send_due
 from contracts.channels import Webhook
 from contracts.clock import ScaledClock
 from contracts.ports import RawMessage

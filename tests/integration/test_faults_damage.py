@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from app.health.status import attention, status_of
 from app.service.collector import journal_directory
 from app.service.engine import Engine
 from app.service.processes import run_parts
-from app.service.status import attention, status_of
 from app.site.rule_files import load_rules
 from contracts.clock import SystemClock
 from contracts.ports import RawMessage

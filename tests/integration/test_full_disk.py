@@ -11,16 +11,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from app.service.channels import Outgoing
+from app.sending.channels import Outgoing
+from app.sending.senders import send_due
 from app.service.collector import journal_directory
 from app.service.engine import run_engine
 from app.service.housekeeping import keep_house
 from app.service.processes import run_archive
-from app.service.senders import send_due
 from contracts.clock import ScaledClock
 from contracts.ports import Notification, Sent
 from contracts.reasons import Receipt
-from notify.pace import Pace
+from notify.senders.pace import Pace
 from store.archive import CURSOR as ARCHIVED
 from store.archive import read_archive
 from store.dead_letters import DeadLetters

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.feeds.record import record
+from app.influx.part import run_influx
 from app.service import housekeeping
 from app.service.checkpoint import SUFFIX
 from app.service.collector import journal_directory
@@ -23,7 +24,6 @@ from app.service.housekeeping import (
     keep_house,
     run_housekeeping,
 )
-from app.service.influx_part import run_influx
 from app.site.files import SiteErrors
 from contracts.clock import ScaledClock
 from contracts.frames import empty

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from app.health.status import attention, status_of
+from app.influx.gaps import read_gaps, record_gap
+from app.influx.part import InfluxPart, gap_of, run_influx
 from app.service.engine import Engine
 from app.service.housekeeping import keep_house
-from app.service.influx_gaps import read_gaps, record_gap
-from app.service.influx_part import InfluxPart, gap_of, run_influx
-from app.service.status import attention, status_of
 from contracts.channels import Webhook
 from contracts.clock import ScaledClock
 from contracts.series import BUCKETS, MEASUREMENTS

@@ -16,7 +16,7 @@ from app.replay import replay
 from app.service.collector import journal_directory
 from app.service.processes import run_parts
 from contracts.clock import SystemClock
-from rules.fact_records import facts_of
+from rules.facts.records import facts_of
 from rules.ticks import SiteClock, stamp
 from store.journal_reader import read_after, verify_chain
 

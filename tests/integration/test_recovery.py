@@ -7,11 +7,11 @@ from contextlib import closing
 import polars as pl
 import pytest
 
+from app.health.status import attention, status_of
 from app.service import recovery
 from app.service.engine import Engine
 from app.service.housekeeping import keep_house
 from app.service.recovery import DIFFERENCES, Progress, Recovering
-from app.service.status import attention, status_of
 from contracts.channels import Webhook
 from contracts.clock import ScaledClock
 from store.archive import CURSOR as ARCHIVED

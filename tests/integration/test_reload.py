@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from app.cli import app as cli
 from app.commands.run import cannot_run
 from app.evidence.link import Broken
-from app.evidence.site import from_kept
 from app.evidence.verify import verify
+from app.health.status import status_of
 from app.operators.spool import journalling, waiting
 from app.outputs import VERDICT_ORDER
 from app.replay import replay
@@ -18,8 +18,8 @@ from app.service.collector import journal_directory
 from app.service.engine import Engine, JournalFeed
 from app.service.export import export
 from app.service.recovery import DIFFERENCES
-from app.service.status import status_of
 from app.site.files import load_site
+from app.site.kept import from_kept
 from app.site.record import activation, keep, last_activated, site_content
 from app.site.rule_files import load_rules
 from app.site.yaml_lines import SiteErrors

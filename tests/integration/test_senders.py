@@ -11,17 +11,17 @@ from typer.testing import CliRunner
 from app.cli import app
 from app.evidence.link import Broken
 from app.evidence.state import StateEvidence, check_receipts
-from app.service.channel_status import channel_attention, channel_statuses
-from app.service.channels import Outgoing, channels_of
-from app.service.senders import refuse_unknown, run_senders, send_due, take_up_paces
-from app.service.status import status_of
-from app.service.trend import trend_of, trend_pictures
+from app.health.channel_status import channel_attention, channel_statuses
+from app.health.status import status_of
+from app.sending.channels import Outgoing, channels_of
+from app.sending.senders import refuse_unknown, run_senders, send_due, take_up_paces
+from app.sending.trend import trend_of, trend_pictures
 from contracts.channels import DingTalk, Webhook
 from contracts.clock import SystemClock
 from contracts.ports import Notification, Sent
 from contracts.reasons import Receipt
 from notify.outbox import ATTEMPTS_MAX
-from notify.pace import Pace
+from notify.senders.pace import Pace
 from store.archive import Archive
 from store.journal import epoch_us
 from store.spans import SpanFiles

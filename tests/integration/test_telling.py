@@ -22,7 +22,7 @@ from contracts.clock import ScaledClock
 from contracts.durations import parse_duration
 from contracts.ports import RawMessage
 from contracts.routing import Routing
-from rules.episodes import episode_id
+from rules.alerts.episodes import episode_id
 from rules.spec import LimitRule, MissingRule
 from rules.ticks import clock_payload
 from store.alert_reads import reading

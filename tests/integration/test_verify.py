@@ -24,7 +24,7 @@ from app.site.record import activation, keep, site_content
 from app.site.rule_files import load_rules
 from contracts.clock import ScaledClock
 from contracts.reasons import Receipt
-from rules.episodes import episode_id
+from rules.alerts.episodes import episode_id
 from store.archive import Archive
 from store.journal import Journal, epoch_us
 from store.journal_segment import reading
@@ -245,7 +245,7 @@ def test_a_change_of_limits_is_followed_where_the_journal_names_the_new_site(mad
 
 def test_kept_tables_decide_also_where_this_program_has_others(state_dir, monkeypatch):
     """As if a release had changed its completeness rule since: the kept one decides, and it is said."""
-    monkeypatch.setattr("app.evidence.site.tables", lambda: {"library/validity.csv": "medium,period,need,of,clause\n"})
+    monkeypatch.setattr("app.site.kept.tables", lambda: {"library/validity.csv": "medium,period,need,of,clause\n"})
     report = verify(state_dir)
     assert report.derived
     assert [note.split(" kept")[0] for note in report.notes] == ["validity.csv"]

@@ -10,7 +10,7 @@ import pytest
 from contracts.channels import Webhook
 from contracts.ports import Notification
 from contracts.reasons import Receipt
-from notify.webhook import WebhookSender
+from notify.senders.webhook import WebhookSender
 
 SECRET = b"between the two of us"
 NOTIFICATION = Notification("k" * 64, "duty", {"text": "NOx 小时均值 58.2 mg/m³", "level": "red", "value": 58.2})

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from app.portal.decided import Asked, Decided
-from app.portal.route_data import fitting, mean_of
+from app.portal.routes.data import fitting, mean_of
 from store.archive import AGGREGATE_KEY, VERDICT_KEY, latest_revisions
 from store.spans import SpanFiles
 from store.state_db import StateDb

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from app.bench.mosquitto import wait_until
-from app.portal import route_events
+from app.portal.routes import events
 from app.portal.serve import NotServed, run_portal
 from contracts.portal import Portal
 from store.portal_db import PortalDb
@@ -49,8 +49,8 @@ def listens(port):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(route_events, "POLL_S", 0.05)
-    monkeypatch.setattr(route_events, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(events, "POLL_S", 0.05)
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.2)
 
 
 def follow(url, token, n, *, position=None, began=None, into=None, **query):

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.reasons import Alert
-from rules.alerts import AlertState, record, update
-from rules.episodes import Machine, Window, fold
+from rules.alerts.episodes import Machine, Window, fold
+from rules.alerts.update import AlertState, record, update
+from rules.alerts.verdict_past import folded_columns, window_of
 from rules.evaluate import evaluate, verdicts
 from rules.plan import compile_plan, idle
 from rules.spec import FlatLineRule, LimitRule
-from rules.verdict_past import folded_columns, window_of
-from rules.windows import advance, start
+from rules.windows.advance import advance, start
 from tests.builders import START, minutes, sample, samples, site
 
 RULE = LimitRule(

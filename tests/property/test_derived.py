@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.plan import compile_plan
-from rules.windows import advance, start
+from rules.windows.advance import advance, start
 from tests.builders import START, minutes, sample, samples, site
 
 DELAYS = st.sampled_from([0, 0, 7, 90])

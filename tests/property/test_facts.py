@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from contracts.civil_time import local
-from rules.deadline import deadline_at, deadline_of, in_time_from
-from rules.facts import effects
-from rules.mark_tables import DEADLINES, TYPES, compile_marking, deadline_table
+from rules.facts.deadline import deadline_at, deadline_of, in_time_from
+from rules.facts.effects import effects
+from rules.facts.tables import DEADLINES, TYPES, compile_marking, deadline_table
 from tests.marked_site import china, compiled, fact, frame, marked_site
 
 HALF = timedelta(minutes=30)

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from rules.kinds.plausibility import OccurrencesRule, RangeRule
 from rules.plan import compile_plan
-from rules.windows import advance, start
+from rules.windows.advance import advance, start
 from tests.builders import sample, samples, site
 
 MIDNIGHT = datetime(2026, 2, 28, 16, tzinfo=UTC)  # 2026-03-01 in Shanghai

@@ -16,10 +16,10 @@ from contracts.frames import MESSAGES
 from contracts.points import point_table
 from contracts.records import encode
 from contracts.topics import JOURNAL_OPERATOR
-from rules.fact_records import facts_of
-from rules.facts import effects
+from rules.facts.effects import effects
+from rules.facts.records import facts_of
+from rules.facts.tables import compile_marking
 from rules.kinds.plausibility import ActiveWhileStoppedRule
-from rules.mark_tables import compile_marking
 from rules.spec import LimitRule
 from rules.ticks import SiteClock, clock_payload, stamp
 from tests.builders import site

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.site import Facility, Pair, ParkThreshold
-from rules.bearing import bearing
 from rules.kinds.park import FenceLineRule, ParkTotalRule, RemovalRule, SharedTreatmentOffRule
 from rules.kinds.treatment import SynchronousRateRule, TreatmentLowLoadRule, TreatmentOrderRule
+from rules.made.bearing import bearing
 from rules.plan import compile_plan
 from tests.builders import START, minutes, sample, site
 from tests.park_site import hour_rows, latest, park_site, point_of

@@ -12,7 +12,7 @@ from rules.kinds.park import CollectionRule, FacilityLoadRule, MemberContractRul
 from rules.kinds.plausibility import OccurrencesRule
 from rules.kinds.treatment import SynchronousRateRule
 from rules.plan import compile_plan
-from rules.windows import advance, start
+from rules.windows.advance import advance, start
 from tests.builders import START, minutes, sample, samples, site
 from tests.park_site import latest, park_site, point_of
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.plan import compile_plan
-from rules.windows import advance, start
+from rules.windows.advance import advance, start
 from tests.builders import sample, samples, site
 
 DECEMBER_25 = datetime(2026, 12, 24, 16, tzinfo=UTC)  # midnight in China

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from app.evidence.site import KeptSite
 from app.outputs import AGGREGATE_ORDER, VERDICT_ORDER, Outputs
 from app.pipeline import PipelineState, Span
 from app.reloading import Sites
 from app.replay import replay
+from app.site.kept import KeptSite
 from contracts.frames import MESSAGES
 from contracts.records import RECORD_VERSION, Record, encode
 from contracts.site import Site

@@ -9,12 +9,12 @@ import pytest
 from app.outputs import Outputs
 from app.pipeline import Pipeline, PipelineState
 from contracts.frames import MESSAGES
-from rules.alerts import AlertState, update
+from rules.alerts.update import AlertState, update
 from rules.evaluate import evaluate
 from rules.plan import compile_plan
 from rules.spec import FlatLineRule, LimitRule, MissingRule
 from rules.ticks import SiteClock, clock_payload
-from rules.windows import advance, start
+from rules.windows.advance import advance, start
 from tests.builders import START, minutes, sample, samples, site
 
 MINUTE = LimitRule(id="so2", kind="limit", period="minute", levels={"orange": 1.0}, pending="40m")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.reasons import HeldBack, Telling
-from notify.rests import Rest, Rests
+from notify.telling.rests import Rest, Rests
 from tests.telling_site import START, acknowledge, act, change, minutes, planned_by, silence, told
 
 LEVELS = st.sampled_from(["yellow", "orange", "red"])

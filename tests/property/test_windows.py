@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 
 from contracts.civil_time import zone
 from rules.plan import compile_plan
-from rules.windows import DECISIONS, advance, start
+from rules.windows.advance import DECISIONS, advance, start
 from tests.builders import START, minutes, sample, samples, site
 
 HOUR = timedelta(hours=1)
@@ -82,8 +82,8 @@ def test_summed_in_portions_it_is_the_same(readings):
     rows = rows_of(plan, readings)
     with pytest.MonkeyPatch.context() as patch:
         whole = decisions(plan, rows)
-        patch.setattr("rules.windows.ROWS_AT_ONCE", 20)
-        patch.setattr("rules.window_store.PACKED_AT_ONCE", 7)
+        patch.setattr("rules.windows.advance.ROWS_AT_ONCE", 20)
+        patch.setattr("rules.windows.store.PACKED_AT_ONCE", 7)
         assert_frame_equal(whole, decisions(plan, rows))
 
 

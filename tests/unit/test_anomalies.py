@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from app.site.rule_files import library_files, read_rule_file
-from rules.reference import anomaly_rules
+from rules.tables.reference import anomaly_rules
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "anomalies.md"
 ROWS = re.findall(r"^\| (AN\d\d) [^|]+\|([^|]+)\|([^|]*)\|$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)

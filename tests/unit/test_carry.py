@@ -2,20 +2,20 @@
 
 import pytest
 
-from app.evidence.site import KeptSite
 from app.pipeline import Pipeline, PipelineState
 from app.reloading import Sites, cannot_follow, needs_restart
+from app.site.kept import KeptSite
 from app.texts.texts import Texts
 from contracts.reasons import Transition
 from contracts.site import Hold
-from rules.alerts import AlertState
+from rules.alerts.update import AlertState
 from rules.bindings import BINDINGS
 from rules.carry import NotCarried, carry_over, meanings, numbered
 from rules.kinds.expressions import ExpressionRule
 from rules.plan import compile_plan
 from rules.spec import LimitRule
 from rules.ticks import SiteClock
-from rules.windows import start
+from rules.windows.advance import start
 from tests.builders import START, minutes, site
 
 POINTS = [{"ref_o2_pct": 6.0}, {"factor": "a19001", "unit": "%"}, {"station": "S2"}]

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from app.service.disk_forecast import DAY, Growth, LastDay, growth
+from app.health.disk_forecast import DAY, Growth, LastDay, growth
 from store.journal import epoch_us
 from store.raw_files import raw_directory, raw_file_name
 from tests.builders import START

@@ -5,7 +5,7 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from app.service.influx_events import (
+from app.influx.events import (
     Pulse,
     alert_rows,
     health_rows,
@@ -14,7 +14,7 @@ from app.service.influx_events import (
     reject_rows,
     transition_rows,
 )
-from app.service.influx_registry import registry_of, registry_rows
+from app.influx.registry import registry_of, registry_rows
 from app.texts.texts import Texts
 from contracts.series import MEASUREMENTS
 from store.journal import epoch_us

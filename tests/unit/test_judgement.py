@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from contracts.site import Limit, Medium, Period
-from rules.judgement import Judgement, judged_by, judgements, may_say, parse_judgements
-from rules.limit_library import limit_library
-from rules.reference import validity_rules
+from rules.tables.judgement import Judgement, judged_by, judgements, may_say, parse_judgements
+from rules.tables.limit_library import limit_library
+from rules.tables.reference import validity_rules
 from tests.conftest import ROOT
 
 FILE = ROOT / "rules" / "library" / "judgement.csv"

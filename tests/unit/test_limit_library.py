@@ -14,7 +14,7 @@ from app.cli import app
 from app.site.limit_rows import LimitRow, assigned, library_of
 from contracts.factors import CONVERTED_PREFIX, standard_factors, units_of
 from contracts.site import Limit
-from rules.limit_library import OUTLETS_OF, find_limits, limit_library, parse_library
+from rules.tables.limit_library import OUTLETS_OF, find_limits, limit_library, parse_library
 from tests.conftest import ROOT
 
 LIBRARY = limit_library()

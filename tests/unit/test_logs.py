@@ -7,7 +7,7 @@ import logging
 import httpx
 import pytest
 
-from app.service.logs import JsonLines, TextLines, blotted, configure
+from app.health.logs import JsonLines, TextLines, blotted, configure
 
 SECRETS = [
     "HTTP Request: POST https://oapi.example/robot/send?access_token=SECRET123&timestamp=1 200",

@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from contracts.facts import FACTS
-from rules.deadline import deadline_of, provisional
-from rules.fact_history import mark_history
-from rules.facts import effects
-from rules.mark_tables import DEADLINES, TYPES, compile_marking, deadline_table, shipped_tables
+from rules.facts.deadline import deadline_of, provisional
+from rules.facts.effects import effects
+from rules.facts.history import mark_history
+from rules.facts.tables import DEADLINES, TYPES, compile_marking, deadline_table, shipped_tables
 from tests.marked_site import china, compiled, fact, frame, marked_site
 
 POWER = compiled(marked_site({"S1": "Coal power"}))

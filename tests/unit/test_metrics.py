@@ -11,10 +11,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from app.health.metrics import COUNTED, STANDING, STATUS_EVERY, Figures
+from app.health.metrics_server import NotServed, serving
+from app.influx.part import DEAD_LETTERS
 from app.pipeline import Span
-from app.service.influx_part import DEAD_LETTERS
-from app.service.metrics import COUNTED, STANDING, STATUS_EVERY, Figures
-from app.service.metrics_server import NotServed, serving
 from app.service.processes import PARTS
 from app.site.files import load_site
 from contracts.frames import EVENTS, READINGS, REJECTS, VERDICTS, empty

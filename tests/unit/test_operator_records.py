@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from app.health.status import attention, status_of
 from app.operators.facts_read import read_facts
 from app.operators.spool import AT_ONCE, RECORD_BYTES_MAX, drain, in_journal, put, refused, waiting
 from app.service.collector import journal_directory
-from app.service.status import attention, status_of
 from contracts.clock import ScaledClock
 from contracts.facts import KINDS, Manual, Mark, Qc, Review, Stop, Withdrawal, fact_name, from_body, to_body
 from contracts.frames import MESSAGES
 from contracts.ports import JournalFailure, RawMessage
 from contracts.records import Record, encode
-from rules.fact_records import facts_of
+from rules.facts.records import facts_of
 from rules.ticks import SiteClock, clock_payload, stamp
 from store.journal import Journal, epoch_us
 from store.journal_reader import read_after

@@ -5,14 +5,14 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from app.service.influx_registry import registry_of
+from app.influx.registry import registry_of
 from app.texts.texts import Texts
 from contracts.factors import mass_rate_unit
 from contracts.frames import VERDICTS
 from contracts.points import partition_of
 from contracts.site import Dated, Enterprise, Facility, Member, Outlet, Pair, Park, ParkThreshold
-from rules.bearing import bearing
-from rules.mass import editions
+from rules.made.bearing import bearing
+from rules.made.mass import editions
 from store.influx_layout import span_rows
 from store.influx_lines import lines_by_bucket
 from tests.builders import START, site
@@ -173,7 +173,7 @@ def test_bearings_go_clockwise_from_north(to, degrees):
 
 
 def test_an_outlet_of_the_park_is_one_by_its_enterprise_too():
-    from rules.mass import sources
+    from rules.made.mass import sources
 
     whole = park_site()
     outlets = tuple(

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from rules.reference import AnomalyRule, anomaly_rules, green_island_metrics, validity_rules
-from rules.validity import _table
+from rules.tables.reference import AnomalyRule, anomaly_rules, green_island_metrics, validity_rules
+from rules.tables.validity import _table
 from tests.conftest import ROOT
 
 TABLES = {

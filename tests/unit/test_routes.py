@@ -15,7 +15,7 @@ from contracts import routing
 from contracts.matching import ALERT_KEYS, format_matchers, matches, parse_matchers
 from contracts.reasons import HeldBack, Telling
 from contracts.strict import Strict
-from notify.civil_duty import is_workday
+from notify.telling.civil_duty import is_workday
 from rules.spec import MissingRule
 from tests.telling_site import told_site
 

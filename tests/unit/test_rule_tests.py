@@ -40,7 +40,7 @@ from app.rule_tests.spec import (
 from app.site.yaml_lines import SiteErrors
 from contracts.factors import standard_factors
 from contracts.frames import MESSAGES
-from rules.fact_records import facts_of
+from rules.facts.records import facts_of
 from rules.ticks import SiteClock, stamp
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from app.cli import app
 from app.commands.rules_explain import as_data, as_text
 from app.commands.rules_test import WIDTH, library_test_files, read_all
-from app.evidence.site import from_directory
 from app.explain.derived import BY_KIND, DerivedWindow, InputWindow, told
 from app.explain.explanation import explain
 from app.explain.run import NotJudged, run_again, subject_of
@@ -26,12 +25,13 @@ from app.rule_tests.cases import own_ground, read_cases
 from app.rule_tests.run import feed_of
 from app.service.collector import journal_directory
 from app.service.engine import Engine
+from app.site.kept import from_directory
 from app.site.record import activation, keep, site_content
 from contracts.clock import ScaledClock
 from contracts.frames import MESSAGES
 from contracts.ports import RawMessage
 from contracts.reasons import NoJudgement
-from rules.formulas import FORMULAS
+from rules.made.formulas import FORMULAS
 from rules.ticks import clock_payload, collectors_of
 from store.feed import write_feed
 from store.journal import Journal

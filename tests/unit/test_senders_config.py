@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from app.service.channels import bounds_of, channels_of
+from app.sending.channels import bounds_of, channels_of
 from app.site.yaml_lines import SiteErrors
 from contracts.channels import CHANNELS, AnyChannel, Apprise, DingTalk, Feishu, MqttTopic, Webhook
 from contracts.clock import SystemClock

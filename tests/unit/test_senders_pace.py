@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contracts.reasons import Receipt
 from notify.outbox import ATTEMPTS_MAX, WAIT_MAX_S, next_attempt_at, retry_after_s, settled
-from notify.pace import ASKED_MAX_S, REST_MAX_S, Pace, opens_at
+from notify.senders.pace import ASKED_MAX_S, REST_MAX_S, Pace, opens_at
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

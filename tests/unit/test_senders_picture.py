@@ -4,8 +4,19 @@ import struct
 import zlib
 from datetime import UTC, datetime, timedelta
 
-from notify.png import GLYPHS, SIGNATURE, Picture, width_of
-from notify.trend_picture import BLUE, GREY, HEIGHT, LEFT, RED, WHITE, WIDTH, Trend, TrendPoint, picture_of
+from notify.senders.png import GLYPHS, SIGNATURE, Picture, width_of
+from notify.senders.trend_picture import (
+    BLUE,
+    GREY,
+    HEIGHT,
+    LEFT,
+    RED,
+    WHITE,
+    WIDTH,
+    Trend,
+    TrendPoint,
+    picture_of,
+)
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 

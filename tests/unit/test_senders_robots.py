@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from contracts.reasons import Receipt
-from notify import dingtalk, feishu, wecom
+from notify.senders import dingtalk, feishu, wecom
 
 
 def openssl_hmac(key: str, message: str) -> str:

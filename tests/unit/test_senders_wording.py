@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.ports import Notification
-from notify.wording import (
+from notify.senders.wording import (
     CUT,
     TemplateError,
     cut_bytes,

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from app.evidence.site import from_kept
 from app.site.files import load_site
+from app.site.kept import from_kept
 from app.site.record import activation, keep, site_content
 from contracts.records import Record, decode, encode
 from tests.conftest import ROOT

@@ -9,11 +9,11 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.commands.status import WIDTH, as_dict, as_text
+from app.health.status import Status, attention, in_words, size_in_words, status_of
+from app.influx.gaps import Gap, complete_gap, record_gap
 from app.service.collector import journal_directory
 from app.service.engine import Engine
-from app.service.influx_gaps import Gap, complete_gap, record_gap
 from app.service.recovery import write_down
-from app.service.status import Status, attention, in_words, size_in_words, status_of
 from contracts.channels import Webhook
 from contracts.clock import ScaledClock
 from contracts.ports import Notification, RawMessage

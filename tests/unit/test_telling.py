@@ -6,11 +6,11 @@ import pytest
 
 from app.texts.told import ToldTexts
 from contracts.portal import Portal
-from notify.adapt import adapt
-from notify.rests import Rest, Rests
-from notify.tell_plan import compile_telling
-from notify.tell_state import TellState, from_json, to_json
-from notify.telling import tell
+from notify.telling.adapt import adapt
+from notify.telling.plan import compile_telling
+from notify.telling.rests import Rest, Rests
+from notify.telling.state import TellState, from_json, to_json
+from notify.telling.tell import tell
 from tests.telling_site import (
     START,
     acknowledge,

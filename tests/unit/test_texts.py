@@ -9,8 +9,8 @@ from app.texts.texts import Texts
 from contracts import catalogue
 from contracts.catalogue import screen
 from contracts.site import Enterprise, Limit
-from rules.judgement import judgements
 from rules.kinds import plausibility
+from rules.tables.judgement import judgements
 from tests.builders import START, site
 
 TICK = START + timedelta(hours=1, minutes=5)  # START is 08:00 in China

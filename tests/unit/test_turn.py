@@ -6,10 +6,10 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from app.evidence.site import KeptSite
 from app.outputs import Outputs
 from app.pipeline import PipelineState
 from app.reloading import Sites
+from app.site.kept import KeptSite
 from app.site.record import activating
 from contracts.frames import MESSAGES
 from contracts.records import encode

@@ -3,8 +3,8 @@
 import pytest
 
 from contracts.factors import ratio, standard_factors
-from rules.limit_library import limit_library
-from rules.water_classes import classes_of, water_classes
+from rules.tables.limit_library import limit_library
+from rules.tables.water_classes import classes_of, water_classes
 
 BODY = {"river section": "river", "lake or reservoir": "lake"}
 RATED = [

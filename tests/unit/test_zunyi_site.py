@@ -9,8 +9,8 @@ from app.site.files import load_site
 from app.site.rule_files import compile_rules, library_files, load_rules
 from contracts.points import point_table
 from contracts.site import Medium
-from rules.limit_library import limit_library
-from rules.mass import sources
+from rules.made.mass import sources
+from rules.tables.limit_library import limit_library
 
 IDLE = {"furnace_temperature", "furnace_too_cold", "device_day", "flue_gas_day", "air_value"}
 IDLE |= {"collection_day", "member_contract"}

@@ -27,11 +27,11 @@ from store.state_db import SpanRow, StateDb
 from ...evidence.state import Committed, StateEvidence
 from ...evidence.verify import Broken, NoSite, verify
 from ...feeds.record import record
+from ...influx.gaps import GAPS
+from ...influx.part import DEAD_LETTERS
 from ...outputs import Outputs
 from ...pipeline import Pipeline, PipelineState, Span
 from ...replay import STEP_ROWS, cut
-from ...service.influx_gaps import GAPS
-from ...service.influx_part import DEAD_LETTERS
 from ...service.recovery import DIFFERENCES
 from . import reconcile_influx
 from .ledger import Said

@@ -23,9 +23,9 @@ from store.journal_segment import SegmentGone
 from store.journal_segment import reading as reading_segment
 from store.state_db import SpanRow, StateDb
 
-from ...service.board_rows import BoardRows
+from ...influx.board_rows import BoardRows
+from ...influx.events import Pulse, alert_rows, health_rows, pipeline_rows, reject_rows, transition_rows
 from ...service.collector import journal_directory
-from ...service.influx_events import Pulse, alert_rows, health_rows, pipeline_rows, reject_rows, transition_rows
 from ..centre import Centre
 
 NOW = timedelta(minutes=5)

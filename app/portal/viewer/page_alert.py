@@ -13,8 +13,8 @@ from nicegui import ui
 from ..alerts import Alert
 from ..auth import permitted
 from ..problems import Problem
-from ..route_alerts import actions, notifications, one_alert, transitions
-from ..route_explain import Explanation, explain_alert
+from ..routes.alerts import actions, notifications, one_alert, transitions
+from ..routes.explain import Explanation, explain_alert
 from .alert_html import buttons, number, pairs, place_of, steps, tag, taken_by, text_of
 from .frame import Frame
 from .page_alerts import listen

@@ -14,7 +14,7 @@ from nicegui import events, ui
 from ..alerts import shown
 from ..auth import check
 from ..problems import Problem
-from ..route_alerts import episode_of, list_alerts
+from ..routes.alerts import episode_of, list_alerts
 from .alert_html import row, silencing
 from .frame import Frame
 from .visit import Visit

@@ -1,0 +1,1 @@
+"""How the service is: status, doctor, metrics, logs, disk forecast."""

@@ -1,0 +1,1 @@
+"""The part that writes to InfluxDB: from archive and state to series, and back for the boards."""

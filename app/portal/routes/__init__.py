@@ -1,0 +1,1 @@
+"""The HTTP API, one module a subject; `app.portal.app` mounts them."""
