@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # what could come out otherwise with another number of threads: the path from samples to episodes
-ONE_THREAD := $(addprefix tests/property/test_,pipeline_laws.py windows.py derived.py alerts.py formulas.py)
+MANY_THREADS := $(addprefix tests/property/test_,pipeline_laws.py windows.py derived.py alerts.py formulas.py)
 
 .PHONY: setup demo test test-long check format bench boards lock bundle
 
@@ -18,9 +18,9 @@ setup: .venv/.ready ## create .venv with .venv/bin/greenisland
 demo: setup ## a whole centre on this machine: a day of history, then live, with incidents
 	$(BIN)/greenisland demo $(ARGS)
 
-test: setup check ## everything but the long runs; names what is missing. The laws hold on one thread as well
-	HYPOTHESIS_PROFILE=again POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "not long" -n 2 $(ONE_THREAD)
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal --durations=15 $(ARGS)
+test: setup check ## everything but the long runs; names what is missing. The laws hold on one thread and on several
+	HYPOTHESIS_PROFILE=again $(BIN)/python -m pytest -m "not long" -n 2 $(MANY_THREADS)
+	POLARS_MAX_THREADS=1 $(BIN)/python -m pytest -m "not long" -n 2 --dist worksteal --durations=15 $(ARGS)
 
 test-long: setup ## the long runs and many more examples of every law
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest $(ARGS)

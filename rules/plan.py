@@ -28,13 +28,14 @@ from .carried import Carried
 from .ground import DERIVED, INPUTS, Ground
 from .kinds import BINDERS
 from .made.conversions import convert
+from .made.depths import Depth, by_depth
 from .made.formulas import FORMULAS, Formula
 from .made.made_of import made_of
 from .made.water import DISCHARGING_M3_H, FLOW_WEIGHTED, NOT_WEIGHTED
 from .spec import Rule
 from .tables.validity import completeness, marks
 from .ticks import TICK
-from .windows.due import PARENTS, PERIODS, decided_at, first_undecided
+from .windows.due import OWN_S, PARENTS, PERIODS, decided_at, first_undecided
 
 LEVELS = pl.Schema(
     {
@@ -48,8 +49,6 @@ LEVELS = pl.Schema(
         "pools": pl.Boolean,  # sums and counts of its parts are added up; else every part is one value, its mean
     }
 )
-
-_OWN_S = {"instant": 1, "minute": 60, "five_minute": 300, "hour": 3600, "day": 86400}
 
 
 @dataclass(frozen=True)
@@ -199,67 +198,14 @@ class Plan:
         pooled = self.levels_of[period].filter(pl.col("pools") & pl.col("below").is_not_null())
         if pooled.is_empty():
             return pl.lit(0, pl.Int64)
-        counts = [_OWN_S[below] // part_s for below, part_s in pooled.select("below", "part_s").iter_rows()]
+        counts = [OWN_S[below] // part_s for below, part_s in pooled.select("below", "part_s").iter_rows()]
         return pl.col("point").replace_strict(pooled["point"], counts, default=0, return_dtype=pl.Int64)
 
     @cached_property
-    def derived_by_depth(self) -> dict[str, list[tuple[pl.DataFrame, pl.DataFrame]]]:
-        """By period, shallowest first: (derived points with what their formulas need, their inputs)."""
-        return {period: _by_depth(self, period) for period in PERIODS}
-
-
-def _by_depth(plan: Plan, period: str) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
-    derived = plan.derived.filter(pl.col("period") == period).drop("period")
-    inputs = plan.inputs.filter(pl.col("period") == period).drop("period")
-    made_of: dict[int, list[int]] = {}
-    for out, point in inputs.select("out", "point").iter_rows():
-        made_of.setdefault(out, []).append(point)
-    depth: dict[int, int] = {}
-
-    def depth_of(out: int) -> int:
-        if out not in depth:
-            depth[out] = 0  # an input of itself, some windows ago, is no deeper
-            depth[out] = 1 + max((depth_of(point) for point in made_of[out] if point in made_of), default=-1)
-        return depth[out]
-
-    depths = pl.DataFrame(
-        {"out": list(made_of), "depth": [depth_of(out) for out in made_of]}, {"out": pl.UInt32, "depth": pl.Int64}
-    )
-    scales = plan.points.select("point", scale=pl.lit(10.0).pow(pl.col("decimals").cast(pl.Float64)))
-    roles = (
-        inputs.join(scales, on="point")
-        .group_by("out", "role")
-        .agg(pl.col("scale").first(), of=pl.len())
-        .pivot("role", index="out", values=["scale", "of"])
-    )
-    wide = (
-        derived.join(scales, left_on="out", right_on="point", maintain_order="left")
-        .join(roles, on="out", how="left", maintain_order="left")
-        .with_columns(part_s=_part_s(plan, derived["out"], made_of, period), a=_first_inputs(derived["out"], made_of))
-        .join(plan.levels_of[period].select("need", "of", a="point"), on="a", how="left", maintain_order="left")
-        .join(depths, on="out", maintain_order="left")
-    )
-    return [
-        (
-            wide.filter(pl.col("depth") == n).drop("depth"),
-            inputs.join(depths.filter(pl.col("depth") == n), on="out", how="semi", maintain_order="left"),
-        )
-        for n in sorted(set(depth.values()))
-    ]
-
-
-def _first_inputs(outs: pl.Series, made_of: dict[int, list[int]]) -> pl.Series:
-    return pl.Series([made_of[out][0] for out in outs], dtype=pl.UInt32)
-
-
-def _part_s(plan: Plan, outs: pl.Series, made_of: dict[int, list[int]], period: str) -> pl.Series:
-    """Length of what an output's windows are counted in: that of its first input's parts."""
-    of = dict(plan.levels_of[period].select("point", "part_s").iter_rows())
-
-    def part_s(point: int) -> int:
-        return of[point] if point in of else part_s(made_of[point][0]) if point in made_of else _OWN_S[period]
-
-    return pl.Series([part_s(out) for out in outs], dtype=pl.Int64)
+    def depths(self) -> dict[str, list[Depth]]:
+        """By period, shallowest first: points made of this period's windows."""
+        tables = (self.points, self.derived, self.inputs)
+        return {period: by_depth(*tables, self.levels_of[period], period) for period in PERIODS}
 
 
 def compile_plan(site: Site, rules: list[Rule]) -> Plan:
@@ -412,8 +358,8 @@ def _levels(ground: Ground, bindings: pl.DataFrame) -> pl.DataFrame:
             for period, below in _chain(base[n], (*wanted, *asked_for)):
                 # a count or a share is one of the windows that are counted, not of days
                 pools = (n in counted and below != base[n]) or (period == "month" and point["factor"].startswith("$"))
-                part_s = slow.get(n, 3600) if period == "year" or pools else _OWN_S[below]
-                part_s = _OWN_S[base[n]] if n in counted else part_s
+                part_s = slow.get(n, 3600) if period == "year" or pools else OWN_S[below]
+                part_s = OWN_S[base[n]] if n in counted else part_s
                 add(period, part_s, below=below, pools=pools)
             continue
         if n in asked["instant"]:

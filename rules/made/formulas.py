@@ -4,8 +4,9 @@ Promises: a copy or a pooled mean is exact; everything else is element-wise on f
 decimals. A window whose inputs cannot be used has a reason and no value. Without a clause it is a project default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import polars as pl
 
@@ -31,6 +32,11 @@ class Formula:
     columns: Mapping[str, pl.Expr] = field(default_factory=dict)  # by name, for a value that speaks of them
     is_counted: bool = False  # a window is counted as one, however many values it is of
     counts_inputs: bool = False  # valid and expected are numbers of inputs, and a value without judgement is shown
+
+    @cached_property
+    def steps(self) -> list[list[pl.Expr]]:
+        """Built once: many small steps would otherwise spend their time on expressions."""
+        return list(_steps(self))
 
 
 def mean(role: str) -> pl.Expr:
@@ -203,56 +209,53 @@ FORMULAS: Mapping[str, Formula] = {
 
 def finish(rows: pl.DataFrame, formulas: Mapping[str, Formula]) -> pl.DataFrame:
     """Rows of derived.gathered, with each kind's formula applied: DECISIONS but for period and revision."""
-    made = [_finish(part, formulas[str(kind)]) for (kind,), part in rows.partition_by("kind", as_dict=True).items()]
-    return pl.concat(made).sort("point", "window_at", "tick")
+    made = []
+    for (kind,), part in rows.partition_by("kind", as_dict=True).items():
+        applied = part.lazy()
+        for columns in formulas[str(kind)].steps:
+            applied = applied.with_columns(columns)
+        made.append(applied.select(_FINISHED))
+    return pl.concat(made).sort("point", "window_at", "tick").collect()
 
 
-def _finish(rows: pl.DataFrame, formula: Formula) -> pl.DataFrame:
-    counted = {f"{name}_{role}": 0 for role in formula.roles for name in ("sum", "n", "ok", "total", "present", "over")}
-    rows = rows.with_columns(pl.col(name).fill_null(0) for name in counted)
-    rows = rows.with_columns(**formula.columns)
+def _steps(formula: Formula) -> Iterator[list[pl.Expr]]:
+    """Columns to add, one step after the other, as each is made of those before."""
+    counted = [f"{name}_{role}" for role in formula.roles for name in ("sum", "n", "ok", "total", "present", "over")]
+    yield [pl.col(name).fill_null(0) for name in counted]
+    yield [column.alias(name) for name, column in formula.columns.items()]
     reason = formula.reason
     if formula.copies is None:
         scaled = (formula.value * pl.col("scale")).round(mode="half_to_even")
         off = ~scaled.is_finite().fill_null(False) | (scaled.abs() >= SCALED_MAX).fill_null(True)
-        reason = pl.when(reason.is_not_null()).then(reason).when(off).then(pl.lit(str(formula.diverges)))
-    rows = rows.with_columns(reason=reason)
+        yield [scaled.alias("scaled"), off.alias("off")]
+        reason = pl.when(reason.is_not_null()).then(reason).when("off").then(pl.lit(str(formula.diverges)))
+    yield [reason.alias("reason")]
     judged = pl.col("reason").is_null()
-    expected = pl.max_horizontal(pl.col("window_s") // pl.col("part_s"), 1)
+    expected = pl.col("of_a") if formula.counts_inputs else pl.max_horizontal(pl.col("window_s") // pl.col("part_s"), 1)
     if formula.counts_inputs:
-        expected = pl.col("of_a")
-        rows = rows.with_columns(n=pl.when(off).then(0).otherwise("ok_a"), low=scaled, high=scaled)
-        rows = rows.with_columns(
-            pl.when(pl.col("n") > 0).then(name).cast(pl.Int64).alias(name) for name in ("low", "high")
-        )
-        rows = rows.with_columns(sum=pl.col("low").fill_null(0).cast(pl.Int128) * pl.col("n").cast(pl.Int128))
+        yield [pl.when("off").then(0).otherwise("ok_a").alias("n")]
+        value = pl.when(pl.col("n") > 0).then("scaled").cast(pl.Int64)
     elif formula.copies is None:
-        value = pl.when(judged).then(scaled).cast(pl.Int64)
         of = pl.lit(1) if formula.is_counted else pl.max_horizontal("n_a", 1)
-        n = pl.when(judged).then(of).otherwise(0)
-        rows = rows.with_columns(low=value, high=value, n=n)
-        rows = rows.with_columns(sum=pl.col("low").fill_null(0).cast(pl.Int128) * pl.col("n").cast(pl.Int128))
+        yield [pl.when(judged).then(of).otherwise(0).alias("n")]
+        value = pl.when(judged).then("scaled").cast(pl.Int64)
+    if formula.copies is None:
+        yield [value.alias("low"), value.alias("high")]
+        yield [(pl.col("low").fill_null(0).cast(pl.Int128) * pl.col("n").cast(pl.Int128)).alias("sum")]
     else:
         of = {name: pl.col(f"{name}_{formula.copies}") for name in ("sum", "n", "low", "high")}
-        rows = rows.with_columns(
-            sum=pl.when(judged).then(of["sum"]).otherwise(0),
-            n=pl.when(judged).then(of["n"]).otherwise(0),
-            low=pl.when(judged).then(of["low"]),
-            high=pl.when(judged).then(of["high"]),
-        )
-    is_over = pl.col("reason") == str(NoJudgement.OVER_RANGE)
-    return rows.select(
-        "window_at",
-        "window_s",
-        "tick",
-        "on_time",
-        pl.col("sum").cast(pl.Int128),
-        pl.col("n").cast(pl.UInt32),
-        "low",
-        "high",
-        "reason",
-        point="out",
-        present=pl.col("present_a").cast(pl.UInt32),
-        over=pl.when(is_over).then("over_a").otherwise(0).cast(pl.UInt32),
-        expected=expected.cast(pl.UInt32),
-    )
+        sums = [pl.when(judged).then(of[name]).otherwise(0).alias(name) for name in ("sum", "n")]
+        yield [*sums, *(pl.when(judged).then(of[name]).alias(name) for name in ("low", "high"))]
+    yield [expected.alias("expected")]
+
+
+_FINISHED = [
+    pl.col("window_at", "window_s", "tick", "on_time"),
+    pl.col("sum").cast(pl.Int128),
+    pl.col("n").cast(pl.UInt32),
+    pl.col("low", "high", "reason"),
+    pl.col("out").alias("point"),
+    pl.col("present_a").cast(pl.UInt32).alias("present"),
+    pl.when(pl.col("reason") == str(NoJudgement.OVER_RANGE)).then("over_a").otherwise(0).cast(pl.UInt32).alias("over"),
+    pl.col("expected").cast(pl.UInt32),
+]

@@ -12,6 +12,7 @@ from .store import KEYED_BY_PART
 
 PERIODS = ("instant", "minute", "five_minute", "hour", "day", "month", "year")  # ascending: parts come from one before
 PARENTS = {"minute": ("five_minute", "hour"), "five_minute": ("day",), "hour": ("day",), "day": ("month", "year")}
+OWN_S = {"instant": 1, "minute": 60, "five_minute": 300, "hour": 3600, "day": 86400}  # longer ones differ
 _MICROSECOND = timedelta(microseconds=1)
 
 

@@ -333,15 +333,16 @@ def seeded_digest() -> str:
 
 def test_one_thread_decides_what_many_decide():
     root = Path(__file__).resolve().parents[2]
-    alone = subprocess.run(
+    threads = 1 if pl.thread_pool_size() > 1 else 4  # the other way about than here
+    other = subprocess.run(
         [sys.executable, __file__],
-        env={**os.environ, "POLARS_MAX_THREADS": "1", "PYTHONPATH": str(root), "PYTHONHASHSEED": "7"},
+        env={**os.environ, "POLARS_MAX_THREADS": str(threads), "PYTHONPATH": str(root), "PYTHONHASHSEED": "7"},
         cwd=root,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert alone.stdout.strip() == seeded_digest()
+    assert other.stdout.strip() == seeded_digest()
 
 
 if __name__ == "__main__":
