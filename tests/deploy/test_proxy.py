@@ -5,44 +5,28 @@ import re
 import socket
 import ssl
 import subprocess
-import threading
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from ..answering import Answer, Answering
 from ..integration.broker import wait_until
 
 pytestmark = pytest.mark.server
 SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "nginx" / "nginx.conf"
 
 
-class Upstream(BaseHTTPRequestHandler):
-    """Says who it is and what it was asked."""
-
-    def do_GET(self) -> None:
-        body = json.dumps({"who": self.server.who, "path": self.path, **dict(self.headers)}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None: ...
-
-
 @pytest.fixture(scope="module")
 def upstreams():
-    servers = {}
-    for who in ("portal", "grafana"):
-        servers[who] = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
-        servers[who].who = who
-        threading.Thread(target=servers[who].serve_forever, daemon=True).start()
-    yield {who: server.server_port for who, server in servers.items()}
-    for server in servers.values():
-        server.shutdown()
-        server.server_close()
+    """Each says who it is and what it was asked."""
+
+    def says(who):
+        return Answering(lambda asked: Answer(200, {"who": who, "path": asked.path, **asked.headers}))
+
+    with says("portal") as portal, says("grafana") as grafana:
+        yield {"portal": portal.port, "grafana": grafana.port}
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,6 @@
 
 import json
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 
 import pytest
@@ -11,6 +9,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.commands.grafana import differences
+from tests.answering import Answer, Answering
 
 run = CliRunner().invoke
 with_extra = pytest.mark.skipif(
@@ -18,40 +17,18 @@ with_extra = pytest.mark.skipif(
 )
 
 
-class Grafana:
+class Grafana(Answering):
     """The few addresses of a Grafana that the command uses."""
 
     def __init__(self):
         self.boards, self.folders, self.sources, self.refuses = {}, {}, set(), None
-        outer = self
+        super().__init__(self._answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                self._answer(*outer.get(self.path))
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self._answer(*outer.post(self.path, body))
-
-            def _answer(self, status, body):
-                if self.headers["Authorization"] != "Bearer s3cret":
-                    status, body = 401, {"message": "invalid API key"}
-                if outer.refuses:
-                    status, body = outer.refuses
-                text = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *_):
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
+    def _answer(self, asked):
+        status, body = self.get(asked.path) if asked.method == "GET" else self.post(asked.path, json.loads(asked.body))
+        if asked.headers["Authorization"] != "Bearer s3cret":
+            status, body = 401, {"message": "invalid API key"}
+        return Answer(*(self.refuses or (status, body)))
 
     def get(self, path):
         kind, _, uid = path.removeprefix("/api/").rpartition("/")
@@ -75,11 +52,6 @@ class Grafana:
         board = body["dashboard"]
         self.boards[board["uid"]] = {**board, "id": len(self.boards) + 1, "version": 7}
         return 200, {"uid": board["uid"], "status": "success"}
-
-    def close(self):
-        self._http.shutdown()
-        self._thread.join(10)
-        self._http.server_close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import threading
 from contextlib import ExitStack, closing
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -21,6 +20,7 @@ from rules.ticks import clock_payload
 from store.journal import Journal
 from store.spans import SpanFiles
 from store.state_db import StateDb
+from tests.answering import Answer, Answering
 from tests.builders import START, minutes, site
 
 RULES = [
@@ -135,23 +135,12 @@ def receiver():
     """A real receiver: notes what it got, answers as told."""
     got, answers = [], []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            got.append((self.headers["X-GreenIsland-Key"], json.loads(body)))
-            self.send_response(answers.pop(0) if answers else 204)
-            self.end_headers()
+    def answer(asked):
+        got.append((asked.headers["X-GreenIsland-Key"], json.loads(asked.body)))
+        return Answer(answers.pop(0) if answers else 204)
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", got, answers
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with Answering(answer) as server:
+        yield f"{server.url}/", got, answers
 
 
 def test_an_exceedance_reaches_the_webhook_in_words_and_again_after_a_failure(tmp_path, receiver):

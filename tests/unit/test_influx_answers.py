@@ -3,9 +3,7 @@
 import gzip
 import json
 import random
-import threading
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import polars as pl
@@ -14,48 +12,29 @@ import pytest
 from contracts import frames
 from contracts.site import Influx
 from store.influx import InfluxWriter, Retry
+from tests.answering import Answer, Answering
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
-class Server:
+class Server(Answering):
     """Takes lines; `judge(line)` gives None or (status, message, headers) of the first line it minds."""
 
     def __init__(self):
         self.requests: list[tuple[dict, dict]] = []
         self.points: dict[str, str] = {}
         self.judge = lambda line: None  # noqa: ARG005
-        outer = self
+        super().__init__(self._answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"]))).decode()
-                outer.requests.append((parse_qs(urlsplit(self.path).query), dict(self.headers)))
-                status, message, headers = outer.take(body.split("\n"))
-                answer = b"" if message is None else json.dumps({"code": "x", "message": message}).encode()
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(answer))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(answer)
-
-            def log_message(self, *_):
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
+    def _answer(self, asked):
+        self.requests.append((parse_qs(urlsplit(asked.path).query), asked.headers))
+        status, message, headers = self.take(gzip.decompress(asked.body).decode().split("\n"))
+        return Answer(status, b"" if message is None else {"code": "x", "message": message}, tuple(headers.items()))
 
     def take(self, lines):
         answers = [self.judge(line) for line in lines]
         self.points |= {line.rsplit(" ", 1)[1]: line for line, bad in zip(lines, answers, strict=True) if bad is None}
         return next((answer for answer in answers if answer is not None), (204, None, {}))
-
-    def close(self):
-        self._http.shutdown()
-        self._thread.join(10)
-        self._http.server_close()
 
 
 class Spans:

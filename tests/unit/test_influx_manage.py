@@ -1,9 +1,7 @@
 """Buckets and tokens on a server that speaks the few addresses of InfluxDB 2.x the command uses."""
 
 import json
-import threading
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,38 +12,21 @@ from app.cli import app
 from contracts.series import BUCKETS
 from contracts.site import Influx
 from store.influx_manage import READ, WRITE, Refused, prepare
+from tests.answering import Answer, Answering
 from tests.integration.live import ROOT
 
 ORG = {"id": "0000000000000001", "name": "centre"}
 DAY_S = 86_400
 
 
-class Server:
+class Server(Answering):
     def __init__(self):
         self.buckets, self.tokens, self.asked = {}, [], []
-        outer = self
+        super().__init__(self._answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def _do(self):
-                size = int(self.headers["Content-Length"] or 0)
-                body = json.loads(self.rfile.read(size)) if size else {}
-                status, answer = outer.answer(self.command, self.path, body, self.headers["Authorization"])
-                text = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-            do_GET = do_POST = do_PATCH = _do
-
-            def log_message(self, *_):
-                pass
-
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
+    def _answer(self, asked):
+        body = json.loads(asked.body) if asked.body else {}
+        return Answer(*self.answer(asked.method, asked.path, body, asked.headers["Authorization"]))
 
     def answer(self, method, path, body, token):
         if token != "Token operator":
@@ -70,11 +51,6 @@ class Server:
         assert (method, about.path) == ("POST", "/api/v2/authorizations")
         self.tokens.append(body)
         return 201, {**body, "id": "1", "token": f"token-{len(self.tokens)}"}
-
-    def close(self):
-        self._http.shutdown()
-        self._thread.join(10)
-        self._http.server_close()
 
 
 @pytest.fixture
