@@ -105,7 +105,8 @@ def plot(lines: Sequence[Line], start: str, end: str, unit: str, caption: Html) 
                 lows = [f"{x(n + 0.5)},{y(_number(line.low[n]))}" for n in reversed(run)]
                 drawn.append(f'<polygon class="band" points="{" ".join([*tops, *lows])}"/>')
             else:
-                tops = [f"{x(at)},{y(_number(line.high[n]))}" for n in run for at in (n, n + 1)]
+                steps = _steps(line.high, run)
+                tops = [f"{x(at)},{y(_number(line.high[first]))}" for first, last in steps for at in (first, last + 1)]
             drawn.append(f'<polyline class="{line.css}" points="{" ".join(tops)}"/>')
     ticks = "".join(
         f'<text x="{LEFT - 6}" y="{float(y(value)) + 4:.1f}" text-anchor="end">{value:.4g}</text>'
@@ -131,6 +132,12 @@ def _runs(values: Sequence[float | None]) -> list[list[int]]:
         else:
             found.append([n])
     return found
+
+
+def _steps(values: Sequence[float | None], run: list[int]) -> list[tuple[int, int]]:
+    """First and last place of each stretch of a run with one value."""
+    firsts = [n for n in run if n == run[0] or values[n] != values[n - 1]]
+    return list(zip(firsts, [*(n - 1 for n in firsts[1:]), run[-1]], strict=True))
 
 
 def _number(value: float | None) -> float:

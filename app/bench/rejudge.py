@@ -6,6 +6,7 @@ without its decoding. The archive is one made day, copied day after day.
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -69,14 +70,16 @@ def measure(size: Size) -> list[Figure]:
     ]
 
 
-def archive_of(site: Site, days: int, state_dir: Path) -> int:
-    """Writes the archive of so many days, and returns how many readings it has."""
+def archive_of(
+    site: Site, days: int, state_dir: Path, tables: Sequence[str] = ("readings", "aggregates", "verdicts")
+) -> int:
+    """Writes the archive of so many days, and returns how many readings they had."""
     pipeline = Pipeline(site, HOUR_RULE)
     state = PipelineState(SiteClock(site.file.collectors))
     spans = [pipeline.step(state, part) for part in cut(messages_of(site, DAY_MINUTES), STEP_ROWS)]
     last = pipeline.close(state)
     assert last is not None
-    for name in ("readings", "aggregates", "verdicts"):
+    for name in tables:
         its = pl.concat([getattr(span, name) for span in (*spans, last)])
         if name != "readings":
             is_of_the_day = pl.col("window_at") < START + timedelta(days=1)

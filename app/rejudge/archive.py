@@ -83,8 +83,20 @@ def _unit(first: date, last: date, rows: int, zone_name: str) -> Unit:
     return Unit(first, last, midnight(first, zone_name), midnight(last + _DAY, zone_name), rows)
 
 
-def _latest(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """Of each key its last revision; nearly all have one only."""
+def looked_up(rows: pl.DataFrame, table: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """The rows, in their order, with the columns of the table's row of the same names; null where it has none.
+
+    What is archived of one series stands together: a stretch of rows is looked up once, not each row of it.
+    """
+    begins = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in names)
+    begins = rows.select(begins | (pl.int_range(pl.len()) == 0)).to_series()
+    stretch = begins.cum_sum() - 1
+    found = rows.filter(begins).select(names).join(table, on=names, how="left", maintain_order="left", nulls_equal=True)
+    return rows.hstack(found.drop(names).select(pl.all().gather(stretch)))
+
+
+def latest(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """Of each key its last revision; nearly all have one only. Rows of other keys keep no order."""
     if rows.is_empty() or rows["revision"].max() == 1:
         return rows
     revised = rows.filter(pl.col("revision") > 1).select(key).unique()
@@ -108,12 +120,13 @@ def decisions_of(
         read_archive(archive, "aggregates", unit.first, unit.last)
         .filter(_stands(from_at, to_at, known_by) & pl.col("period").is_in(periods))
         .select(columns)
-        .join(points.lazy(), on=["station", "factor"], how="inner", suffix="_now")
         .collect()
     )
+    rows = looked_up(rows, points.rename({"unit": "unit_now", "decimals": "decimals_now"}), ("station", "factor"))
+    rows = rows.filter(pl.col("point").is_not_null())
     alike = (rows["unit"] == rows["unit_now"]) & (rows["decimals"] == rows["decimals_now"])
     other = int((~alike).sum())
-    rows = _latest(rows.filter(alike) if other else rows, _WINDOW)
+    rows = latest(rows.filter(alike) if other else rows, _WINDOW)
     lengths = pl.concat(
         [
             part.select("period", "window_at", window_s=_seconds(str(period), plan.zone))
@@ -150,7 +163,7 @@ def verdicts_of(archive: Path, unit: Unit, from_at: datetime, to_at: datetime, k
         .collect()
         .match_to_schema(VERDICTS)
     )
-    return _latest(rows, VERDICT_KEY)
+    return latest(rows, VERDICT_KEY)
 
 
 def samples_in(archive: Path, plan: Plan, unit: Unit, rows: int) -> Iterator[tuple[pl.DataFrame, datetime]]:

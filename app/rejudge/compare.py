@@ -13,6 +13,7 @@ from rules.evaluate import JUDGED
 from rules.plan import Plan
 
 from ..rule_tests.diff import VERDICT_CONTENT, VERDICT_KEY
+from .archive import looked_up
 
 CHANGES = pl.Schema(
     {
@@ -24,6 +25,7 @@ CHANGES = pl.Schema(
 )
 _ABOUT = ("rule", "station", "factor", "limit_id", "period")
 _OF_BINDING = ("decimals", "unit", "limit_scaled")
+WINDOW = ("binding", "window_at")  # a binding's number is its place in the order of rule, point and limit
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Numbers:
 
     def numbered(self, verdicts: pl.DataFrame) -> pl.DataFrame:
         """VERDICTS with `binding` and `old_binding`."""
-        return verdicts.join(self.both, on=list(_ABOUT), how="left", maintain_order="left", nulls_equal=True)
+        return looked_up(verdicts, self.both, _ABOUT)
 
 
 def _named(plan: Plan) -> pl.DataFrame:
@@ -54,19 +56,19 @@ def _named(plan: Plan) -> pl.DataFrame:
 def changes(new: pl.DataFrame, old: pl.DataFrame, numbers: Numbers) -> tuple[pl.DataFrame, int]:
     """CHANGES in the order of rule, point, limit and window, vanished rules last; and how many verdicts are the same.
 
-    new: JUDGED, one row a (binding, window). old: VERDICTS, one row a verdict, with the new plan's `binding`.
+    new: JUDGED, one row a WINDOW, in that order. old: VERDICTS, one row a verdict, with the new plan's `binding`.
     """
-    key = ["binding", "window_at"]
+    key = list(WINDOW)
     named = numbers.new
     content = {name: pl.col(name) for name in VERDICT_CONTENT if name in JUDGED}
     hers = new.select(*key, **content).hstack(named.select(_OF_BINDING)[new["binding"]])
-    mine = old.filter(pl.col("binding").is_not_null()).select(*key, *VERDICT_CONTENT)
-    both = hers.select(*key, pl.col(VERDICT_CONTENT).name.prefix("new_")).join(
-        mine.select(*key, pl.col(VERDICT_CONTENT).name.prefix("old_")),
-        on=key,
-        how="full",
-        coalesce=True,
-    )
+    mine = old.filter(pl.col("binding").is_not_null()).select(*key, *VERDICT_CONTENT).sort(key, maintain_order=True)
+    hers = hers.select(*key, pl.col(VERDICT_CONTENT).name.prefix("new_"))
+    mine = mine.select(*key, pl.col(VERDICT_CONTENT).name.prefix("old_"))
+    if hers.select(key).equals(mine.select(key)):  # as nearly always, where only numbers of rules or limits differ
+        both = hers.hstack(mine.drop(key))
+    else:
+        both = hers.join(mine, on=key, how="full", coalesce=True).sort(key)
     is_new, is_old = pl.col("new_state").is_not_null(), pl.col("old_state").is_not_null()
     differs = pl.any_horizontal(pl.col(f"new_{name}").ne_missing(pl.col(f"old_{name}")) for name in VERDICT_CONTENT)
     changed = both.filter(differs).with_columns(
@@ -76,8 +78,6 @@ def changes(new: pl.DataFrame, old: pl.DataFrame, numbers: Numbers) -> tuple[pl.
         .then(pl.lit("appears"))
         .otherwise(pl.lit("vanishes"))
     )
-    # a binding's number is its place in the order of rule, point and limit
-    changed = changed.sort(key)
     about = changed.hstack(named.select(_ABOUT)[changed["binding"]])
     gone = (
         old.filter(pl.col("binding").is_null())

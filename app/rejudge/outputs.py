@@ -43,8 +43,8 @@ class Found:
 
 def finish(out: Path, rejudged: Rejudged) -> Found:
     """Writes verdicts.parquet, changes.parquet and alerts.ndjson."""
-    verdicts = _together(rejudged.parts.named("verdicts-*.parquet"), out / "verdicts.parquet", VERDICTS)
-    changed = _together(rejudged.parts.named("changes-*.parquet"), out / "changes.parquet", CHANGES)
+    verdicts = _together(rejudged.parts.named("verdicts-*.arrow"), out / "verdicts.parquet", VERDICTS)
+    changed = _together(rejudged.parts.named("changes-*.arrow"), out / "changes.parquet", CHANGES)
     alerts = Outputs(episodes=Episodes(dict(rejudged.new_alerts))).alerts()
     with replacing(out / "alerts.ndjson") as temporary:
         temporary.write_text("".join(map(alert_line, alerts)), encoding="utf-8")
@@ -59,7 +59,7 @@ def _by_key(episodes: Mapping[str, Mapping[str, Any]]) -> dict[tuple[object, ...
 
 
 def _together(files: Sequence[Path], path: Path, schema: pl.Schema) -> Path:
-    rows = pl.scan_parquet(list(files)) if files else empty(schema).lazy()
+    rows = pl.scan_ipc(list(files)) if files else empty(schema).lazy()
     metadata = {VERSION_KEY: str(SCHEMA_VERSION), SCHEMA_KEY: schema_name(schema)}
     with replacing(path) as temporary:
         rows.sink_parquet(

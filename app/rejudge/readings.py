@@ -35,7 +35,7 @@ def go_through(
     of: Pinned,
     told: Callable[[str, int], None],
 ) -> None:
-    """Leaves `judged-<unit>-<when>.parquet` of JUDGED in parts: all revisions, by the unit the window begins in."""
+    """Leaves `judged-<unit>-<when>.arrow` of JUDGED in parts: all revisions, by the unit the window begins in."""
     away = Folder(parts.directory / AWAY)
     found = read_checkpoint(parts.directory, parts.made_for, len(parts.done), away)
     if found is None or found.state.windows is None:
@@ -82,6 +82,6 @@ class _Judging:
         of_unit = starts.search_sorted(judged["window_at"], side="right").cast(pl.Int64) - 1
         keyed = judged.with_columns(unit=of_unit)
         return [
-            self.parts.frame(f"judged-{int(unit):05d}-{n:05d}.parquet", rows)  # type: ignore[call-overload]
+            self.parts.frame(f"judged-{int(unit):05d}-{n:05d}.arrow", rows)  # type: ignore[call-overload]
             for (unit,), rows in keyed.partition_by("unit", as_dict=True, include_key=False).items()
         ]

@@ -27,8 +27,8 @@ from ..operators.facts_read import read_facts
 from ..pipeline import Episodes, PipelineState
 from ..rule_tests.diff import Side
 from ..service.checkpoint import fingerprint, read_checkpoint, write_checkpoint
-from .archive import Unit, decisions_of, verdicts_of
-from .compare import Numbers, changes
+from .archive import Unit, decisions_of, latest, verdicts_of
+from .compare import WINDOW, Numbers, changes
 from .parts import UNFINISHED, Parts
 from .range import Pinned, pinned_range
 from .readings import go_through
@@ -127,8 +127,8 @@ class _Run:
                 write_checkpoint(parts.directory / side, parts.made_for, n + 1, _only_alerts(alerts[side]))
             transitions = parts.text(f"transitions-{n:05d}.json", json.dumps(made, ensure_ascii=False))
             names = [
-                parts.frame(f"verdicts-{n:05d}.parquet", verdicts(self.way.plan, new)),
-                parts.frame(f"changes-{n:05d}.parquet", changed),
+                parts.frame(f"verdicts-{n:05d}.arrow", verdicts(self.way.plan, new)),
+                parts.frame(f"changes-{n:05d}.arrow", changed),
                 transitions,
             ]
             parts.add(
@@ -170,17 +170,15 @@ class _Run:
         return {side: one.state.alerts for side, one in found.items() if one is not None}
 
     def _new(self, unit: Unit, n: int, again: Parts) -> tuple[pl.DataFrame, int]:
-        """JUDGED, the latest of each (binding, window), in that order; archived windows that could not be used."""
+        """JUDGED, the latest of each WINDOW, in that order; archived windows that could not be used."""
         pinned = self.pinned
         decisions, other = decisions_of(
             self.archive, self.way.by_aggregates, unit, pinned.from_at, pinned.to_at, pinned.archived_at
         )
         found = [evaluate(self.way.by_aggregates, decisions)]
-        found += [pl.read_parquet(path) for path in again.named(f"judged-{n:05d}-*.parquet")]
-        rows = pl.concat([one.match_to_schema(JUDGED) for one in found])
-        return rows.sort("binding", "window_at", "revision").unique(
-            ["binding", "window_at"], keep="last", maintain_order=True
-        ), other
+        found += [pl.read_ipc(path) for path in again.named(f"judged-{n:05d}-*.arrow")]
+        rows = latest(pl.concat([one.match_to_schema(JUDGED) for one in found]), WINDOW)
+        return rows.sort(WINDOW, maintain_order=True), other
 
     def _archived(self, unit: Unit) -> pl.DataFrame:
         pinned = self.pinned

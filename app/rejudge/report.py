@@ -192,14 +192,15 @@ def places(found: Found, chosen: pl.DataFrame) -> dict[tuple[object, ...], dict[
     done = found.rejudged
     step_us = max(1, int((done.to_at - done.from_at).total_seconds() * 1_000_000) // PLACES)
     asked = chosen.select(SERIES).lazy()
+    of_stations = pl.col("station").is_in(chosen["station"].unique().to_list())  # passes over most of a file
     place = ((pl.col("window_at") - done.from_at).dt.total_microseconds() // step_us).clip(0, PLACES - 1)
 
     def scaled(name: str, decimals: str = "decimals") -> pl.Expr:
         return pl.col(name) / pl.lit(10.0).pow(pl.col(decimals).cast(pl.Float64))
 
-    new = pl.scan_parquet(found.verdicts).join(asked, on=SERIES, how="semi")
+    new = pl.scan_parquet(found.verdicts).filter(of_stations).join(asked, on=SERIES, how="semi")
     new = new.select(*SERIES, "unit", place=place, value=scaled("value_scaled"), new_limit=scaled("limit_scaled"))
-    changed = pl.scan_parquet(found.changes).join(asked, on=SERIES, how="semi")
+    changed = pl.scan_parquet(found.changes).filter(of_stations).join(asked, on=SERIES, how="semi")
     old = changed.filter(pl.col("what") != "appears").select(
         *SERIES,
         unit="old_unit",

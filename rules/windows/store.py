@@ -4,9 +4,10 @@ Rows live in buckets of event time, so that work is in the size of what came in,
 open, older ones packed, old ones put away behind a port. What is read does not depend on where it lies.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from struct import Struct
 
 import polars as pl
 
@@ -67,8 +68,8 @@ def bucket_us(target: str) -> int:
 class WindowStore:
     """target -> bucket start (us) -> ROWS. Target: a period, or "<period>!" for decisions that are parts of nothing.
 
-    A bucket is open, as a frame, or packed, compressed to a few bytes a row, until something late touches it, or put
-    away: then what is new of it is open until it is put over the rest as another layer.
+    A bucket is open, as a frame, or packed, compressed to a few bytes a row, or put away. What is new of one of the two
+    latter is open, as a layer over the rest, until it is packed or put away with it.
 
     points: only rows of these are wanted. Rows of others may come along: it saves unpacked memory, nothing else.
     """
@@ -79,22 +80,18 @@ class WindowStore:
     shelf: Shelf = field(default_factory=Shelf)
 
     def rows(self, target: str, buckets: Iterable[int], points: pl.Series | None = None) -> pl.DataFrame:
-        only = None if points is None else pl.col("point").is_in(points.unique().implode())
+        only = None if points is None else points.unique()
         found = [rows for b in sorted(set(buckets)) if (rows := self._bucket(target, b, only)) is not None]
         return pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=ROWS)
 
-    def _bucket(self, target: str, bucket: int, only: pl.Expr | None = None) -> pl.DataFrame | None:
-        contents = self.shelf.get(target, bucket)
-        if bucket in (packed := self.packed.get(target, {})):
-            contents.append(packed[bucket])
-        whole = None
-        for content in contents:
-            layer = _unpacked(content) if only is None else _unpacked(content).filter(only)
-            whole = layer if whole is None else pl.concat([_ended(whole, layer), layer], rechunk=False)
-        layer = self.buckets.get(target, {}).get(bucket)
-        if whole is None or layer is None:
-            return layer if whole is None else whole
-        return pl.concat([_ended(whole, layer), layer], rechunk=False)
+    def _bucket(self, target: str, bucket: int, points: pl.Series | None = None) -> pl.DataFrame | None:
+        return _merged([*self.shelf.get(target, bucket), *self._in_memory(target, bucket)], points)
+
+    def _in_memory(self, target: str, bucket: int) -> list[bytes | pl.DataFrame]:
+        """Layers of a bucket, oldest first."""
+        tiers: tuple[dict[int, bytes] | dict[int, pl.DataFrame], ...]
+        tiers = (self.packed.get(target, {}), self.buckets.get(target, {}))
+        return [tier[bucket] for tier in tiers if bucket in tier]
 
     def between(self, target: str, from_us: int, to_us: int, points: pl.Series | None = None) -> pl.DataFrame:
         """Every row whose window may start in [from_us, to_us]; of KEYED_BY_PART, that lies there itself."""
@@ -127,7 +124,7 @@ class WindowStore:
         """
         if new.is_empty():
             return
-        held, packed = self.buckets.setdefault(target, {}), self.packed.get(target, {})
+        held = self.buckets.setdefault(target, {})
         buckets = _buckets(new[key_of(target)], target)
         if buckets.n_unique() == 1:
             parts = {buckets[0]: new}
@@ -135,17 +132,19 @@ class WindowStore:
             keyed = new.with_columns(buckets.alias("bucket")).partition_by("bucket", include_key=False, as_dict=True)
             parts = {bucket: part for (bucket,), part in keyed.items()}
         for key, part in parts.items():
-            old = _unpacked(packed.pop(key)) if key in packed else held.get(key)
-            if old is not None and not first:
-                old = _ended(old, part)
-            held[key] = part if old is None else pl.concat([old, part], rechunk=False)
+            old = held.get(key)
+            if old is None:
+                held[key] = part
+            else:
+                held[key] = pl.concat([old, part], rechunk=False) if first else _layered(old, part)
 
     def take(self, target: str, wanted: pl.Expr) -> pl.DataFrame:
         """Removes the rows for which it holds, and returns them; what was put away stays."""
         held, packed = self.buckets.setdefault(target, {}), self.packed.get(target, {})
         found = [pl.DataFrame(schema=ROWS)]
         for bucket in sorted({*held, *packed}):
-            rows = _unpacked(packed[bucket]) if bucket in packed else held[bucket]
+            rows = _merged(self._in_memory(target, bucket))
+            assert rows is not None
             mine = rows.filter(wanted)
             if mine.height:
                 packed.pop(bucket, None)
@@ -159,11 +158,14 @@ class WindowStore:
         held, packed = self.buckets.get(target, {}), self.packed.get(target, {})
         old = sorted(b for b in {*held, *packed} if b + size <= before_us)
         for bucket in old:
-            content = packed.pop(bucket) if bucket in packed else _packed(held.pop(bucket))
+            content = packed.pop(bucket, b"")
+            if bucket in held:
+                content = _packed(held.pop(bucket), content)
             if self.shelf.add(target, bucket, content) > LAYERS_MAX:
-                whole = self._bucket(target, bucket)
-                assert whole is not None
-                self.shelf.replace(target, bucket, _packed(whole))
+                oldest, *newer = self.shelf.get(target, bucket)
+                over = _merged(newer)
+                assert over is not None
+                self.shelf.replace(target, bucket, _packed(over, oldest))
         return bool(old)
 
     def drop(self, target: str, before_us: int) -> None:
@@ -194,38 +196,93 @@ class WindowStore:
             return
         self.packed_us = now_us
         for target, held in self.buckets.items():
+            packed = self.packed.setdefault(target, {})
             for bucket in [b for b in held if b + bucket_us(target) <= now_us - _PACK_AFTER_US]:
-                self.packed.setdefault(target, {})[bucket] = _packed(held.pop(bucket))
+                packed[bucket] = _packed(held.pop(bucket), packed.get(bucket, b""))
 
 
-PACKED_AT_ONCE = 1_000_000  # rows
+PACKED_AT_ONCE = 250_000  # rows
+_PORTION = Struct("<IIQ")  # first and last point, and how many bytes follow
+_LAST_POINT = 2**32 - 1
 
 
-def _packed(rows: pl.DataFrame) -> bytes:
-    """Rows no decision to come may use are left out; of a reading sum, low and high are one number and kept once."""
-    # by points, so that no more than a portion stands in memory three times over while it is sorted
-    step = -(-(int(rows["point"].max() or 0) + 1) // (-(-rows.height // PACKED_AT_ONCE) or 1))  # type: ignore[call-overload]
-    bounds = range(0, int(rows["point"].max() or 0) + 1, step)  # type: ignore[call-overload]
-    once = pl.concat([_once(rows.lazy().filter(pl.col("point").is_between(n, n + step - 1))) for n in bounds])
+def _packed(rows: pl.DataFrame, over: bytes = b"") -> bytes:
+    """Rows no decision to come may use are left out; of a reading sum, low and high are one number and kept once.
+
+    over: what was packed before, and the rows are a layer over. Portion by portion of the points: no more than one
+    stands in memory a second time while it is sorted, and of `over` those without a new row stay as they are.
+    """
+    made = []
+    for first, last, old in list(_portions(over)) or _cut(rows):
+        mine = rows.filter(pl.col("point").is_between(first, last))
+        if old and not mine.is_empty():
+            mine = _layered(_whole(old), mine)
+        portion = old if mine.is_empty() and old else _portion(mine)
+        made.append(_PORTION.pack(first, last, len(portion)) + portion)
+    return b"".join(made)
+
+
+def _cut(rows: pl.DataFrame) -> list[tuple[int, int, bytes]]:
+    """First and last point of each portion; the last one is open."""
+    points = int(rows["point"].max() or 0) + 1  # type: ignore[call-overload]
+    step = -(-points // (-(-rows.height // PACKED_AT_ONCE) or 1))
+    firsts = range(0, points, step)
+    return [(first, _LAST_POINT if first == firsts[-1] else first + step - 1, b"") for first in firsts]
+
+
+def _portion(rows: pl.DataFrame) -> bytes:
+    once = (
+        rows.filter(pl.col("until").is_null())
+        .sort("point", "at")
+        .with_columns(
+            pl.when(pl.col("sum").ne_missing(pl.col("low").cast(pl.Int128))).then("sum"),
+            pl.when(pl.col("high").ne_missing(pl.col("low"))).then("high"),
+        )
+    )
     into = BytesIO()
     once.write_ipc(into, compression="zstd")
     return into.getvalue()
 
 
-def _once(rows: pl.LazyFrame) -> pl.DataFrame:
-    kept = rows.filter(pl.col("until").is_null()).sort("point", "at")
-    return kept.with_columns(
-        pl.when(pl.col("sum").ne_missing(pl.col("low").cast(pl.Int128))).then("sum"),
-        pl.when(pl.col("high").ne_missing(pl.col("low"))).then("high"),
-    ).collect()
+def _portions(packed: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """First and last point, and what `_portion` made of their rows."""
+    at = 0
+    while at < len(packed):
+        first, last, size = _PORTION.unpack_from(packed, at)
+        at += _PORTION.size + size
+        yield first, last, packed[at - size : at]
 
 
-def _unpacked(packed: bytes) -> pl.DataFrame:
-    rows = pl.read_ipc(BytesIO(packed))
+def _unpacked(packed: bytes, points: pl.Series | None = None) -> pl.DataFrame:
+    """points: rows of other ones are left out."""
+    found = [pl.DataFrame(schema=ROWS)]
+    for first, last, portion in _portions(packed):
+        if points is None:
+            found.append(_whole(portion))
+        elif points.is_between(first, last).any():
+            found.append(_whole(portion).filter(pl.col("point").is_in(points.implode())))
+    return pl.concat(found, rechunk=False)
+
+
+def _whole(portion: bytes) -> pl.DataFrame:
+    rows = pl.read_ipc(BytesIO(portion))
     return rows.with_columns(
         pl.coalesce("sum", pl.col("low").cast(pl.Int128)),
         pl.coalesce("high", "low"),
     )
+
+
+def _merged(layers: Sequence[bytes | pl.DataFrame], points: pl.Series | None = None) -> pl.DataFrame | None:
+    """layers: packed or open, oldest first. points: of what is packed only rows of these are wanted."""
+    whole = None
+    for layer in layers:
+        rows = _unpacked(layer, points) if isinstance(layer, bytes) else layer
+        whole = rows if whole is None else _layered(whole, rows)
+    return whole
+
+
+def _layered(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([_ended(old, new), new], rechunk=False)
 
 
 def key_of(target: str) -> str:

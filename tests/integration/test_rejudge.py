@@ -189,7 +189,7 @@ def test_what_was_done_is_not_gone_on_with_for_other_rules_or_when_it_is_damaged
     again = rejudge(state, old, new, tmp_path)
     assert first.resumed == 0
     assert again.resumed > len(again.parts.done) > 0  # those units, and those of the readings
-    for path in (first.parts.directory / "verdicts-00000.parquet", first.parts.directory / "changes-00000.parquet"):
+    for path in (first.parts.directory / "verdicts-00000.arrow", first.parts.directory / "changes-00000.arrow"):
         path.write_bytes(path.read_bytes()[:-1])
     assert rejudge(state, old, new, tmp_path).resumed == again.resumed - len(again.parts.done)
     assert rejudge(state, old, old, tmp_path).resumed == 0

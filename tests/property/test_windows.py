@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 from contracts.civil_time import zone
 from rules.plan import compile_plan
 from rules.windows.advance import DECISIONS, advance, start
+from rules.windows.store import ROWS, WindowStore
 from tests.builders import START, minutes, sample, samples, site
 
 HOUR = timedelta(hours=1)
@@ -76,15 +77,54 @@ def test_order_and_chunking_do_not_matter(readings, cuts, rng):
 
 
 @settings(max_examples=max(5, settings().max_examples // 4))
-@given(readings)
-def test_summed_in_portions_it_is_the_same(readings):
+@given(readings, st.lists(st.integers(0, 4600), max_size=5))
+def test_summed_and_packed_in_portions_it_is_the_same(readings, cuts):
     plan = compile_plan(points(30), [])
     rows = rows_of(plan, readings)
     with pytest.MonkeyPatch.context() as patch:
         whole = decisions(plan, rows)
         patch.setattr("rules.windows.advance.ROWS_AT_ONCE", 20)
         patch.setattr("rules.windows.store.PACKED_AT_ONCE", 7)
-        assert_frame_equal(whole, decisions(plan, rows))
+        assert_frame_equal(whole, decisions(plan, rows, cuts))
+
+
+said = st.dictionaries(st.tuples(st.integers(0, 5), st.integers(0, 119)), st.integers(-9, 9), max_size=12)
+
+
+@settings(max_examples=max(5, settings().max_examples // 4))
+@given(st.lists(st.tuples(said, st.sampled_from(["open", "packed", "away"])), min_size=2, max_size=8))
+def test_what_is_read_does_not_depend_on_where_it_lies(steps):
+    """said: (point, minute) -> value, of which the latest holds."""
+    store, known, far_us = WindowStore(), {}, 2**53
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rules.windows.store.PACKED_AT_ONCE", 4)
+        patch.setattr("rules.windows.store.LAYERS_MAX", 2)
+        for n, (new, where) in enumerate(steps):
+            store.put("hour", rows_said(new, START + minutes(200 + n)))
+            known |= new
+            if where == "packed":
+                store.packed_us = 0
+                store.pack(far_us)
+            elif where == "away":
+                store.put_away("hour", far_us)
+            for points in (None, pl.Series([1, 4], dtype=pl.UInt32)):
+                held = store.between("hour", 0, far_us, points).filter(pl.col("until").is_null())
+                asked = held if points is None else held.filter(pl.col("point").is_in(points.implode()))
+                wanted = {key: value for key, value in known.items() if points is None or key[0] in points}
+                found = {
+                    (row["point"], row["at"]): (row["sum"], row["low"], row["high"]) for row in asked.rows(named=True)
+                }
+                assert found == {(point, START + minutes(at)): (value,) * 3 for (point, at), value in wanted.items()}
+                assert asked.height == len(found)
+
+
+def rows_said(new, tick):
+    rows = [
+        {"point": point, "window_at": START + minutes(at - at % 60), "at": START + minutes(at), "tick": tick}
+        | dict.fromkeys(("sum", "low", "high"), value)
+        for (point, at), value in new.items()
+    ]
+    return pl.DataFrame(rows, schema=ROWS)
 
 
 @given(readings, st.data())

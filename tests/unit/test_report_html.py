@@ -41,6 +41,13 @@ def test_a_gap_in_the_values_is_a_gap_in_the_line():
     assert limit.count("<polyline") == 1
 
 
+def test_a_limit_is_drawn_in_steps_of_two_points_however_long_they_are():
+    limits = [2.0] * 40 + [1.0] * 60
+    svg = plot([Line("new", limits, limits)], "a", "b", "mg/m3", both("x", "x")).markup
+    (points,) = re.findall(r'<polyline class="new" points="([^"]*)"', svg)
+    assert [float(point.split(",")[0]) for point in points.split(" ")] == [64.0, 342.4, 342.4, 760.0]
+
+
 def test_columns_of_numbers_are_set_to_the_right():
     markup = table(["name", "count"], [["a", 1], ["b", 2]]).markup
     assert markup.count("class=n") == 3
