@@ -18,6 +18,17 @@ def local(at: datetime, zone_name: str) -> datetime:
     return at.astimezone(zone(zone_name))
 
 
+def with_offset(text: str) -> str:
+    """The text, if it is an instant. Raises ValueError, in the user's words."""
+    try:
+        offset = datetime.fromisoformat(text).utcoffset()
+    except ValueError:
+        offset = None
+    if offset is None:
+        raise ValueError(f"{text!r} is not an instant with offset; write for example 2026-03-01T08:00:00+08:00")
+    return text
+
+
 def window_start(at: pl.Expr, period: str, zone_name: str) -> pl.Expr:
     """Start of the civil window that holds the instant; UTC in, UTC out."""
     return (

@@ -9,6 +9,8 @@ import shlex
 from collections.abc import Mapping
 from functools import lru_cache
 
+from .nearest import suggestion
+
 # What an alert can be matched by. A label an alert lacks (a river section has no enterprise) is the empty text.
 ALERT_KEYS = (
     *("rule", "kind", "level", "basis", "period", "factor", "limit_id", "medium"),
@@ -47,7 +49,8 @@ def check_key(key: str, more: tuple[str, ...] = ()) -> None:
     """Raises ValueError."""
     known = (*ALERT_KEYS, *more)
     if key not in known:
-        raise ValueError(f"{key!r} is nothing alerts are matched by; there are {', '.join(known)}")
+        hint = suggestion(key, known) or f"; there are {', '.join(known)}"
+        raise ValueError(f"{key!r} is nothing alerts are matched by{hint}")
 
 
 def check_values(key: str, values: tuple[str, ...]) -> None:

@@ -114,6 +114,7 @@ class Telling(StrEnum):
     FLAPPING = "flapping"  # an alert comes and goes; it is told again when it is quiet
     REPEAT = "repeat"  # still open, and nobody has acknowledged it
     ESCALATION = "escalation"  # nobody has acknowledged it for so long
+    MISSED = "missed"  # it came and went while it was silenced; told once the silence is over
 
 
 class HeldBack(StrEnum):
@@ -131,6 +132,7 @@ class HeldBack(StrEnum):
     OVERTAKEN = "overtaken"  # it changed again, or ended, before it was told
     NOT_TOLD_BEFORE = "not_told_before"  # a correction of what nobody had been told
     NO_ROUTE = "no_route"  # no route matches it
+    NO_CHANNEL = "no_channel"  # none of its route's channels takes its level
 
 
 class Receipt(StrEnum):

@@ -10,9 +10,10 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import polars as pl
+
+from .nearest import nearest, suggestion
 
 
 def _names(text: str) -> frozenset[str]:
@@ -78,10 +79,7 @@ def columns_of(expression: pl.Expr) -> list[str]:
 
 
 def _instead(name: str, known: Sequence[str]) -> str:
-    near = get_close_matches(name, known, n=1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; there are {', '.join(known[:20])}" if known else ""
+    return suggestion(name, known) or (f"; there are {', '.join(known[:20])}" if known else "")
 
 
 def _refuse_words(sql: str) -> None:
@@ -108,8 +106,8 @@ def _refuse_words(sql: str) -> None:
             raise RowSqlError(f"{sql!r}: {name} is an aggregate over rows; an expression sees its own row only")
         if name in _WINDOWS:
             raise RowSqlError(f"{sql!r}: {name} is a window function; an expression sees its own row only")
-        near = get_close_matches(name, sorted(ROW_FUNCTIONS), n=1)
-        hint = f"did you mean {near[0]}?" if near else "there are " + ", ".join(sorted(ROW_FUNCTIONS))
+        near = nearest(name, sorted(ROW_FUNCTIONS))
+        hint = f"did you mean {near}?" if near else "there are " + ", ".join(sorted(ROW_FUNCTIONS))
         raise RowSqlError(f"{sql!r}: {name} is not a row-wise function; {hint}")
 
 

@@ -1,7 +1,9 @@
 """What every rule may say: its name, what it selects, how long something must last."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from contracts.site import Duration, Identifier, Medium, Strict
 
@@ -31,6 +33,7 @@ class RuleBase(Strict):
     select: Select = Select()
     pending: Duration = timedelta(0)  # event time the condition must hold before an alert fires
     recovery: Duration = timedelta(0)  # event time of judged, good windows before it resolves
+    hysteresis_pct: Annotated[float, Field(ge=0, lt=100)] = 0  # good again: so far within the mildest level, of it
     clause: str = ""  # the standard and clause the rule rests on
 
 

@@ -28,6 +28,7 @@ BINDINGS = pl.Schema(
         "yellow": pl.Int128,  # thresholds in decimals + THRESHOLD_EXTRA; null: the level is not used
         "orange": pl.Int128,
         "red": pl.Int128,
+        "clear": pl.Int128,  # ... and what a value must be back within before it is good; null: the mildest of them
         "limit_scaled": pl.Int64,
         "limit_id": pl.String,
         "is_limit_reached": pl.Int128,  # threshold that makes the verdict an exceedance, as above
@@ -103,6 +104,17 @@ def compared(
     }
 
 
+def _clear(rule: RuleBase, row: dict[str, Any]) -> int | None:
+    """So many per cent of the mildest level within it; null where the rule asks for none, or that level is zero."""
+    levels = [row[level] for level in ("yellow", "orange", "red") if row.get(level) is not None]
+    if not rule.hysteresis_pct or not levels:
+        return None
+    above = row.get("above", True)
+    mildest = min(levels) if above else max(levels)
+    back = (abs(mildest) * Decimal(str(rule.hysteresis_pct)) / 100).to_integral_value(ROUND_HALF_EVEN)
+    return None if not mildest else mildest - int(back) if above else mildest + int(back)
+
+
 def frame_of(bound: list[tuple[RuleBase, list[dict[str, Any]]]]) -> pl.DataFrame:
     """BINDINGS, sorted by rule, point, limit. Raises RuleProblem where two rules have one id."""
     seen: set[str] = set()
@@ -116,7 +128,7 @@ def frame_of(bound: list[tuple[RuleBase, list[dict[str, Any]]]]) -> pl.DataFrame
             "recovery_s": int(rule.recovery.total_seconds()),
         }
         about = {"rule": rule.id, "kind": rule.kind}  # type: ignore[attr-defined]
-        rows += [{**_PLAIN, **about, **durations, **row} for row in its]
+        rows += [{**_PLAIN, **about, **durations, **row, "clear": _clear(rule, row)} for row in its]
     schema = {name: dtype for name, dtype in BINDINGS.items() if name != "binding"}
     frame = pl.DataFrame(rows, schema=schema, strict=False)
     return frame.sort("rule", "point", "limit_id").with_row_index("binding").match_to_schema(BINDINGS)

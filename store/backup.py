@@ -1,7 +1,8 @@
 """A copy of a state directory that a centre can go on from, taken while it runs; and putting it back.
 
 Promises: a copy is complete (its manifest, written last, has every file's hash) or has no manifest; its journals reach
-at least as far as its state.db, and every span file state.db names is in it.
+at least as far as its state.db, and every span file state.db names is in it; no file of it, and none that is put back,
+may ever be read by more people than the one it is a copy of.
 Does not promise: what was acknowledged after the copy was begun; the site's own directory, which lives elsewhere.
 """
 
@@ -77,9 +78,11 @@ class _Copy:
         name = path.relative_to(self.state).as_posix()
         target = self.out / name
         make_directory(target.parent)
+        _make_private(target)
         with closing(_read_only(path)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file; whoever opens it to write chooses for itself
+        shutil.copymode(path, target)
         fsync(target)
         self.files[name] = {"bytes": target.stat().st_size, "sha256": _sha256(target)}
         self.told(self.files[name]["bytes"])
@@ -212,6 +215,7 @@ def _write_manifest(copy: _Copy, now: datetime, cursor_us: int) -> None:
 def _copy(path: Path, target: Path, told: Callable[[int], None]) -> str:
     """Durably, with its time of change; returns the SHA-256 of what was written."""
     digest = hashlib.sha256()
+    _make_private(target)
     with path.open("rb") as source, target.open("wb") as copy:
         while block := source.read(_BLOCK_BYTES):
             digest.update(block)
@@ -221,6 +225,11 @@ def _copy(path: Path, target: Path, told: Callable[[int], None]) -> str:
         os.fsync(copy.fileno())
     shutil.copystat(path, target)
     return digest.hexdigest()
+
+
+def _make_private(path: Path) -> None:
+    """Nobody else reads what is not all there yet; who may read it then is as it is for what it is a copy of."""
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
 
 
 def _sha256(path: Path) -> str:

@@ -13,11 +13,14 @@ from contracts.frames import INSTANT, MESSAGES, empty
 from contracts.ports import JournalFailure
 from contracts.topics import JOURNAL_CLOCK
 
-from .journal import epoch_us
+from .journal import epoch_us, segment_paths
 from .journal_reader import read_after
+from .journal_segment import SegmentGone, reading
 from .raw_files import RawFile, raw_directory, raw_files, read_about
 
 ROWS_AT_ONCE = 200_000
+
+UpTo = tuple[int, int]
 
 
 def own_rows(directory: Path, collector: str, instants: Sequence[int] = (), rows: int = ROWS_AT_ONCE) -> pl.DataFrame:
@@ -39,6 +42,24 @@ def own_rows(directory: Path, collector: str, instants: Sequence[int] = (), rows
         kept += [others, clocks.filter(pl.col("received_at").is_in(before.drop_nulls().unique().implode()))]
         clock = clocks.tail(1)
     return pl.concat(kept).unique().sort("received_at", "source", "topic", "payload")
+
+
+def own_up_to(directory: Path, topic: str) -> UpTo:
+    """received_at (us) of the newest row of a `$` topic in the segments that are open, and of all that is sealed.
+
+    Found by the journal's index and by names: while it stays the same there was no such row. Raises sqlite3.Error,
+    JournalFailure.
+    """
+    sealed = raw_files(raw_directory(directory))
+    sealed_us = sealed[-1].last_us if sealed else 0
+    for path in reversed(segment_paths(directory)):
+        try:
+            with reading(path) as segment:
+                if row := segment.last_of(topic):
+                    return int(row[0]), sealed_us
+        except SegmentGone:  # sealed meanwhile: the next look finds it so
+            continue
+    return 0, sealed_us
 
 
 def _parts(directory: Path, clock_topic: str, asked: pl.DataFrame, rows: int) -> Iterator[pl.DataFrame]:

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .sqlite_damage import NamingConnection
+from .sqlite_tables import open_tables, transaction
 
 PORTAL_DB = "portal.db"  # in the state directory
+OWNERS = 0o600  # password hashes: nobody else reads it
 _BUSY_TIMEOUT_S = 10.0
 _DAY_US = 86_400_000_000
 
@@ -112,19 +113,11 @@ class PortalDb:
 
     def __init__(self, path: Path):
         self._lock = threading.RLock()
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # password hashes: nobody else's
-        self._connection = sqlite3.connect(
-            path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, factory=NamingConnection, check_same_thread=False
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, OWNERS))
+        path.chmod(OWNERS)  # also where it was copied by whoever did not mind; what SQLite puts beside it follows it
+        self._connection = open_tables(
+            path, MIGRATIONS, PortalDbError, busy_timeout_s=_BUSY_TIMEOUT_S, check_same_thread=False
         )
-        self._connection.row_factory = sqlite3.Row
-        try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._migrate(path)
-        except (sqlite3.Error, PortalDbError):
-            self._connection.close()
-            raise
 
     def __enter__(self) -> "PortalDb":
         return self
@@ -409,14 +402,8 @@ class PortalDb:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """BEGIN IMMEDIATE; nothing of it stays when an exception leaves the block."""
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+        with self._lock, transaction(self._connection):
+            yield self._connection
 
     def _note(self, connection: sqlite3.Connection, at_us: int, actor: str, what: str, about: str) -> None:
         connection.execute(
@@ -430,24 +417,6 @@ class PortalDb:
     def _all(self, statement: str, *values: object) -> Sequence[sqlite3.Row]:
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
-
-    def _migrate(self, path: Path) -> None:
-        if self._version() == len(MIGRATIONS):
-            return
-        with self.transaction() as connection:
-            version = self._version()
-            if version > len(MIGRATIONS):
-                raise PortalDbError(
-                    f"{path}: has version {version}, this program knows {len(MIGRATIONS)}: it was written by a newer"
-                    " release. Install that release, or restore the portal.db kept before the upgrade."
-                )
-            for statements in MIGRATIONS[version:]:
-                for statement in statements:
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-    def _version(self) -> int:
-        return self._connection.execute("PRAGMA user_version").fetchone()[0]
 
 
 def delay_s(failures: int) -> int:

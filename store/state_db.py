@@ -9,8 +9,7 @@ import hashlib
 import json
 import sqlite3
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from contracts.reasons import Receipt
 
 from .parquet import TEMPORARY, unlink_durably
 from .spans import SUFFIX, span_name
-from .sqlite_damage import NamingConnection, StateDamaged
+from .sqlite_damage import StateDamaged
+from .sqlite_tables import open_tables, transaction
 from .telling_rows import MIGRATION, TellingRows, TellingTables, tick_of
 
 _BUSY_TIMEOUT_S = 30.0  # a commit holds the lock for milliseconds; so long means a stuck process
@@ -115,18 +115,8 @@ class StateDb:
 
     def __init__(self, path: Path):
         self._path = path
-        self._connection = sqlite3.connect(
-            path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, factory=NamingConnection
-        )
-        self._connection.row_factory = sqlite3.Row
+        self._connection = open_tables(path, MIGRATIONS, StateError, busy_timeout_s=_BUSY_TIMEOUT_S)
         self.telling = TellingTables(self._connection)
-        try:
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._migrate(path)
-        except (sqlite3.Error, StateError):
-            self._connection.close()
-            raise
 
     def __enter__(self) -> "StateDb":
         return self
@@ -157,7 +147,7 @@ class StateDb:
         already is left as it is. made_for: fingerprint of the site and rules that decided it; None: not known.
         Raises SpanOutOfOrder, and then nothing was changed.
         """
-        with self._transaction() as connection:
+        with transaction(self._connection) as connection:
             last = self.last_span()
             if last is not None and (span.seq, span.journal_after) != (last.seq + 1, last.journal_to):
                 raise SpanOutOfOrder(
@@ -231,7 +221,7 @@ class StateDb:
 
     def prune_spans(self, upto_seq: int, span_directory: Path) -> int:
         """Removes the files of all spans up to this one, for good; their rows and digests stay. Returns how many."""
-        with self._transaction() as connection:
+        with transaction(self._connection) as connection:
             rows = connection.execute("SELECT file FROM spans WHERE seq <= ? AND file IS NOT NULL", (upto_seq,))
             files = [span_directory / row["file"] for row in rows]
             connection.execute("UPDATE spans SET file = NULL WHERE seq <= ? AND file IS NOT NULL", (upto_seq,))
@@ -267,7 +257,7 @@ class StateDb:
         return 0 if row is None else row["value"]
 
     def set_cursor(self, name: str, value: int) -> None:
-        with self._transaction() as connection:
+        with transaction(self._connection) as connection:
             connection.execute("INSERT OR REPLACE INTO cursors VALUES (?, ?)", (name, value))
 
     # -- alerts
@@ -336,7 +326,7 @@ class StateDb:
         """
         if (outcome == Receipt.FAILED) != (next_at_us is not None):
             raise ValueError("next_at_us goes with a failed attempt and with no other")
-        with self._transaction() as connection:
+        with transaction(self._connection) as connection:
             told = connection.execute("SELECT created_at FROM outbox WHERE key = ? AND channel = ?", (key, channel))
             if (created := told.fetchone()) is None:
                 raise KeyError(f"no notification {key} for {channel}")
@@ -352,7 +342,7 @@ class StateDb:
 
         Its attempts go on being counted. detail: who had it sent again, and why.
         """
-        with self._transaction() as connection:
+        with transaction(self._connection) as connection:
             row = connection.execute(
                 "SELECT * FROM outbox WHERE key = ? AND channel = ? AND state IN ('refused', 'gave_up')", (key, channel)
             ).fetchone()
@@ -394,37 +384,6 @@ class StateDb:
         """Notifications by state: pending, delivered, refused, gave_up."""
         rows = self._connection.execute("SELECT state, count(*) AS n FROM outbox GROUP BY state ORDER BY state")
         return {row["state"]: row["n"] for row in rows}
-
-    # -- inside
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """BEGIN IMMEDIATE: waits for the lock here, so that nothing read inside is stale when it is written."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self._connection
-            self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-
-    def _migrate(self, path: Path) -> None:
-        if self._version() == len(MIGRATIONS):
-            return  # the usual case takes no lock
-        with self._transaction() as connection:
-            version = self._version()  # again: another process may have migrated meanwhile
-            if version > len(MIGRATIONS):
-                raise StateError(
-                    f"{path}: has version {version}, this program knows {len(MIGRATIONS)}: it was written by a newer"
-                    " release. Install that release, or restore the state.db kept before the upgrade."
-                )
-            for statements in MIGRATIONS[version:]:
-                for statement in statements:
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-
-    def _version(self) -> int:
-        return self._connection.execute("PRAGMA user_version").fetchone()[0]
 
 
 def receipt_link(previous: str, row: tuple[object, ...], created_at: int) -> str:

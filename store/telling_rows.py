@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from contracts.ports import Notification
+from contracts.reasons import HeldBack
 
 Row = Mapping[str, object]
 
@@ -117,6 +118,16 @@ class TellingTables:
             "SELECT key, channel FROM outbox WHERE tick > ? AND tick <= ?", (after_tick, to_tick)
         )
         return {tuple(row) for row in rows}
+
+    def told_to_nobody(self) -> set[str]:
+        """Episodes that are open, that no route or no channel of theirs took, and that no notification tells of."""
+        rows = self._connection.execute(
+            "SELECT id FROM episodes WHERE state IN ('pending', 'firing', 'no_data')"
+            " AND NOT EXISTS (SELECT 1 FROM told WHERE told.episode = id)"
+            " AND EXISTS (SELECT 1 FROM held_back WHERE held_back.episode = id AND why IN (?, ?))",
+            (str(HeldBack.NO_ROUTE), str(HeldBack.NO_CHANNEL)),
+        )
+        return {row[0] for row in rows}
 
     def told_of(self, episode: str) -> list[dict[str, Any]]:
         """Every notification that tells of the alert, in the order of commitment: a row of the outbox, body read."""

@@ -1,6 +1,6 @@
 """What `greenisland bench` measures: one file a case, named here. docs/guide/bench.md says how to add one."""
 
-from . import decode, ingest, journal, latency, memory, recovery, rejudge, replay, rules
+from . import decode, ingest, journal, latency, memory, recovery, rejudge, replay, rules, year
 from .harness import Case
 
 CASES: dict[str, Case] = {
@@ -13,4 +13,5 @@ CASES: dict[str, Case] = {
     "memory": memory.measure,
     "latency": latency.measure,
     "recovery": recovery.measure,
+    "year": year.measure,
 }

@@ -47,15 +47,18 @@ def list_command(
     with _reading(state) as found:
         states = None if all_ else sorted({row["state"] for row in found.episodes(Wanted(), None, -1)} - set(OVER))
         rows = found.episodes(Wanted(stations=stations, states=states, level=level), None, LISTED)
-        care = found.telling.attention()
+        care, untold = found.telling.attention(), found.telling.told_to_nobody()
     if as_json:
-        typer.echo(json.dumps([row | {"attention": _care(care.get(row["id"]))} for row in rows], ensure_ascii=False))
+        more = [{"attention": _care(care.get(row["id"])), "told_to_nobody": row["id"] in untold} for row in rows]
+        typer.echo(json.dumps([row | its for row, its in zip(rows, more, strict=True)], ensure_ascii=False))
         return
     texts = Texts(whole)
     for row in rows:
         typer.echo(_line(row, texts))
         if row["id"] in care:
             typer.echo(f"          {_care_words(care[row['id']], whole)}")
+        if row["id"] in untold:
+            typer.echo("          told to nobody: no route, or no channel of its route, takes it")
     typer.echo(f"{len(rows)} alerts" + (f", the latest {LISTED}" if len(rows) == LISTED else ""))
 
 

@@ -12,18 +12,22 @@ from contracts.clock import SystemClock
 from contracts.portal import Portal
 from store.portal_db import PortalDbError
 
+from ..health.logs import Form, configure
 from ..site.files import load_site
 from ..site.rule_files import compile_rules, load_rules
+
+log = logging.getLogger(__name__)
 
 
 def portal_command(
     site: Annotated[Path, typer.Option(help="The site's directory.")],
     state: Annotated[Path, typer.Option(help="The state directory of `greenisland run`.")],
+    log_form: Annotated[Form, typer.Option("--log", help="A line of text, or a JSON object a line.")] = "text",
 ) -> None:
-    """Serve the HTTP API until told to stop (SIGINT, SIGTERM)."""
+    """Serve the HTTP API and the pages until told to stop (SIGINT, SIGTERM)."""
     from ..portal.serve import NotServed, run_portal  # FastAPI only where it is needed
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    configure(log_form)
     if not state.is_dir():
         raise typer.BadParameter(f"{state} is not a folder", param_hint="--state")
     whole = load_site(site)
@@ -33,7 +37,7 @@ def portal_command(
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    typer.echo(f"portal on http://{settings.host}:{settings.port}", err=True)
+    log.info("portal on http://%s:%s", settings.host, settings.port)
     failed: list[Exception] = []
 
     def serve() -> None:

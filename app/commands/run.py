@@ -20,7 +20,6 @@ from ..health.logs import Form, configure
 from ..health.metrics import Figures
 from ..health.metrics_server import NotServed, serving
 from ..reloading import cannot_follow
-from ..sending.channels import check_channels
 from ..service.engine import RecoveryFailure
 from ..service.processes import PARTS, run_parts
 from ..site.files import load_site
@@ -58,6 +57,8 @@ def run_command(
     placed = load_rules(site, whole)
     compile_rules(whole, placed)
     if "senders" in (part or PARTS):
+        from ..sending.channels import check_channels  # and all clients; the other parts start without them
+
         check_channels(whole)
     if (why := cannot_run(state, whole)) is not None:
         typer.echo(f"greenisland run does not start: {why}", err=True)

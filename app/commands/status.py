@@ -3,7 +3,7 @@
 import json
 import textwrap
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -72,6 +72,7 @@ def as_dict(status: Status) -> dict[str, object]:
         "spans_behind": decided.behind,
         "finished_to": {name: _iso(at) for name, at in decided.finished_to.items()},
         "open_alerts": decided.open_alerts,
+        "open_alerts_told_to_nobody": decided.told_to_nobody,
         "outbox": decided.outbox,
         "channels": [
             {
@@ -130,7 +131,8 @@ def as_text(status: Status, found: list[str], zone: str) -> str:
 def _of_collector(one: Collector, now: datetime, zone: str) -> tuple[str, str]:
     if one.last_received_at is None:
         return f"collector {one.name}", "nothing in its journal"
-    newest = "none" if one.last_message_at is None else f"{in_words(now - one.last_message_at)} old"
+    age = None if one.last_message_at is None else now - one.last_message_at
+    newest = "none" if age is None else f"{in_words(abs(age))} {'ahead' if age < timedelta(0) else 'old'}"
     return (
         f"collector {one.name}",
         f"newest data {newest}; last row {_shown(one.last_received_at, zone)}, "

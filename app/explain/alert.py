@@ -10,6 +10,8 @@ import polars as pl
 
 from contracts.durations import format_duration
 from rules.alerts.episodes import Machine, Window, fold
+from rules.alerts.verdict_past import NEAR
+from rules.bindings import BINDINGS
 
 from ..texts.texts import Texts
 from .run import Row, Run
@@ -19,7 +21,7 @@ from .words import Step, Times, shortened
 def alert_step(run: Run, times: Times, binding: Row, verdict: Row, revisions: Sequence[Row], *, show_all: bool) -> Step:
     """verdict: the latest of the window; revisions: all of them."""
     limit_id = verdict["limit_id"]
-    windows = _windows(run, limit_id, verdict["window_at"])  # type: ignore[arg-type]
+    windows = _windows(run, binding, limit_id, verdict["window_at"])  # type: ignore[arg-type]
     pending_s, recovery_s = int(str(binding["pending_s"])), int(str(binding["recovery_s"]))
     before, _ = fold(Machine(), windows[:-1], pending_s, recovery_s)
     after, ended = fold(before, windows[-1:], pending_s, recovery_s)
@@ -41,6 +43,8 @@ def alert_step(run: Run, times: Times, binding: Row, verdict: Row, revisions: Se
         step.lines.append(f"not judged: neither raises nor clears an alert, nor counts towards either{open_}")
     elif ended:
         step.lines.append(f"good for {recovery}: the alert ends" if recovery_s else "good: the alert ends at once")
+    elif after.open is not None and windows[-1].near:
+        step.lines.append("within, but nearer to the level than the rule's hysteresis: the alert stays open")
     elif after.open is not None:
         step.lines.append(f"good for {_said(after.good_s)} of the {recovery} it takes: the alert stays open")
     else:
@@ -85,12 +89,14 @@ def _opened(row: Row) -> datetime:
     return datetime.fromisoformat(str(row["episode"]["opened_at"]))  # type: ignore[index]
 
 
-def _windows(run: Run, limit_id: object, upto: datetime) -> list[Window]:
+def _windows(run: Run, binding: Row, limit_id: object, upto: datetime) -> list[Window]:
     """The latest verdict of every window of the limit, to the one in question and with it."""
     rows = run.verdicts.filter(
         pl.col("limit_id").eq_missing(pl.lit(limit_id, pl.String)) & (pl.col("window_at") <= upto)
     )
     rows = rows.sort("window_at", "revision").unique("window_at", keep="last").sort("window_at")
+    bounds = {name: pl.lit(binding[name], BINDINGS[name]) for name in ("above", "inclusive", "clear")}
+    rows = rows.with_columns(**bounds).with_columns(near=NEAR)
     return [
         Window(
             at=row["window_at"],
@@ -99,6 +105,7 @@ def _windows(run: Run, limit_id: object, upto: datetime) -> list[Window]:
             judged=row["state"] != "no_judgement",
             value_scaled=row["value_scaled"],
             exceeds=row["state"] == "exceedance",
+            near=row["near"],
         )
         for row in rows.iter_rows(named=True)
     ]

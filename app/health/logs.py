@@ -62,3 +62,8 @@ def configure(form: Form, level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def configured_form() -> Form:
+    """How this process logs, for one it starts."""
+    return "json" if any(isinstance(one.formatter, JsonLines) for one in logging.getLogger().handlers) else "text"

@@ -332,6 +332,8 @@ def _of_disk(status: Status, state_dir: Path) -> Iterator[Metric]:
 def _of_the_rest(status: Status) -> Iterator[Metric]:
     open_alerts = {} if status.decided is None else status.decided.open_alerts
     yield _by("open_alerts", "Alerts that are open", "level", lambda: iter(open_alerts.items()))
+    untold = 0 if status.decided is None else status.decided.told_to_nobody
+    yield _one("open_alerts_told_to_nobody", "Open alerts that no route or channel takes", untold)
     yield _one("influxdb_refused_lines", "Lines put aside in deadletter.ndjson", status.dead_letters)
     missing = sum(gap.spans for gap in status.gaps if not gap.filled_at)
     yield _one("influxdb_gap_spans", "Spans InfluxDB lacks until they are written from the archive", missing)

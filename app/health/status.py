@@ -26,6 +26,7 @@ from store.journal import EPOCH, epoch_us, segment_paths
 from store.journal_segment import Segment, SegmentGone, reading
 from store.spans import SpanDamaged, read_span
 from store.state_db import MIGRATIONS
+from store.telling_rows import TellingTables
 
 from ..influx.gaps import GAPS, Gap, read_gaps
 from ..influx.part import DEAD_LETTERS
@@ -73,6 +74,7 @@ class Decided:
     oldest_pending_at: datetime | None = None
     channels: list[ChannelStatus] = field(default_factory=list)
     open_alerts: dict[str, int] = field(default_factory=dict)  # by level
+    told_to_nobody: int = 0  # of them: no route took them
     counts: dict[str, int] = field(default_factory=dict)  # of the last 24 h of the site's clock
     last_day: LastDay | None = None
     damage: str | None = None
@@ -232,6 +234,8 @@ def _of_gaps(status: Status) -> Iterator[str]:
 
 
 def _of_outbox(decided: Decided, now: datetime) -> Iterator[str]:
+    if n := decided.told_to_nobody:
+        yield f"{n:,} open alerts were told to nobody: no route or channel takes them; see `alerts list`, mend routes"
     for state, said in (("gave_up", "were given up"), ("refused", "were refused by their receiver")):
         if n := decided.outbox.get(state):
             yield (
@@ -319,6 +323,7 @@ def _read(connection: sqlite3.Connection, span_dir: Path, uses_influxdb: bool | 
                 "SELECT coalesce(level, ''), count(*) FROM episodes WHERE resolved_at IS NULL GROUP BY level"
             )
         ),
+        told_to_nobody=len(TellingTables(connection).told_to_nobody()),
         counts={} if day_seq is None else _counts(connection, day_seq),
         last_day=None if day_seq is None else _last_day(connection, day_seq),
         damage=_span_damage(connection, span_dir),

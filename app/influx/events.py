@@ -21,17 +21,15 @@ from contracts.ports import JournalFailure
 from contracts.reasons import LEVELS, Transition
 from contracts.series import MEASUREMENTS, NOBODY
 from contracts.site import Site
-from contracts.topics import JOURNAL_OPERATOR
 from store.archive import CURSOR as ARCHIVED
 from store.influx import CURSOR as WRITTEN
 from store.influx import InfluxWriter
 from store.influx_layout import SEVERITY, Registry, as_rows
-from store.journal import EPOCH, segment_paths
-from store.journal_segment import SegmentGone, reading
+from store.journal import EPOCH
+from store.operator_rows import UpTo
 from store.state_db import SpanRow, StateDb
 
-from ..operators.facts_read import read_facts
-from ..service.collector import journal_directory
+from ..operators.facts_read import read_facts, said_up_to
 from ..texts.texts import Texts
 from .registry import registry_of, registry_rows
 
@@ -67,7 +65,7 @@ class Events:
         self._is_registered = False
         self._pulse_at: datetime | None = None
         self._looked_at: datetime | None = None
-        self._newest_record: dict[str, int] = {}
+        self._said: tuple[UpTo, ...] | None = None
 
     def round(self) -> bool:
         """Writes what there is now; whether more of it waits. Raises Retry, OSError."""
@@ -123,29 +121,16 @@ class Events:
         if self._looked_at is not None and abs(now - self._looked_at) < MARKS_EVERY:
             return
         self._looked_at = now
-        newest = {name: self._newest(name) for name in self._site.file.collectors}
-        if newest == self._newest_record:
-            return
         try:
+            said = said_up_to(self._state_dir, self._site)
+            if said == self._said:
+                return
             facts, _ = read_facts(self._state_dir, self._site)
         except (sqlite3.Error, JournalFailure) as error:
             log.error("InfluxDB: marks cannot be read from the journals: %s", error)
             return
         self._writer.write_rows({"from": "facts"}, {"mark": mark_rows(facts, self._registry)})
-        self._newest_record = newest
-
-    def _newest(self, collector: str) -> int:
-        """received_at of the newest record of people, us; of the segments that are still open to change."""
-        for path in reversed(segment_paths(journal_directory(self._state_dir, collector))):
-            try:
-                with reading(path) as segment:
-                    if row := segment.last_of(JOURNAL_OPERATOR):
-                        return int(row[0])
-            except SegmentGone:
-                continue
-            except (sqlite3.Error, JournalFailure, ValueError) as error:
-                log.error("InfluxDB: %s cannot be read: %s", path.name, error)
-        return 0
+        self._said = said
 
 
 def alert_rows(transitions: Iterable[Mapping[str, Any]], texts: Texts, registry: Registry) -> pl.DataFrame:

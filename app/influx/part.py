@@ -25,6 +25,7 @@ from store.spans import SpanDamaged, SpanFiles
 from store.state_db import SpanRow, StateDb
 
 from ..service.disk_room import NoRoom, when_there_is_room
+from ..site.in_force import InForce
 from .events import Events
 from .gaps import GAPS, Gap, complete_gap, read_gaps, record_gap
 from .registry import registry_of
@@ -40,13 +41,24 @@ ARCHIVE_AGAIN_S = 60.0  # where a part of the archive cannot be read
 TOLD_EVERY_S = 10.0
 
 
-def run_influx(site: Site, state_dir: Path, clock: Clock, stop: threading.Event) -> None:
-    """Writes until told to stop, with a cursor of its own: an absent InfluxDB delays nobody else."""
+def run_influx(
+    site: Site, state_dir: Path, clock: Clock, stop: threading.Event, site_sha256: str | None = None
+) -> None:
+    """Writes until told to stop, with a cursor of its own: an absent InfluxDB delays nobody else.
+
+    A site that is activated meanwhile gives the names and limits rows are tagged with from then on; where InfluxDB is
+    and how it is spoken to stays as it was at the start.
+    """
+    in_force = InForce(state_dir, site_sha256, "the InfluxDB writer")
     with StateDb(state_dir / "state.db") as db:
         part = InfluxPart(site, state_dir, db, clock)
         try:
             while not stop.is_set():
                 stop.wait(when_there_is_room(part.round, stop, "spans for InfluxDB"))
+                if (kept := in_force.changed()) is not None:
+                    file = kept.site.file.model_copy(update={"influxdb": site.file.influxdb})
+                    part.close()
+                    part = InfluxPart(kept.site.model_copy(update={"file": file}), state_dir, db, clock)
         except NoRoom as error:
             log.error("stopped before there was room: the next start writes it again (%s)", error)
         finally:

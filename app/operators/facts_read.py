@@ -9,11 +9,11 @@ import polars as pl
 
 from contracts.frames import MESSAGES, empty
 from contracts.site import Site
-from contracts.topics import JOURNAL_CLOCK
+from contracts.topics import JOURNAL_CLOCK, JOURNAL_OPERATOR
 from rules.facts.records import facts_of
 from rules.ticks import SiteClock, stamp
 from store.journal import epoch_us
-from store.operator_rows import own_rows
+from store.operator_rows import UpTo, own_rows, own_up_to
 
 from ..service.collector import journal_directory
 
@@ -30,6 +30,14 @@ def read_facts(state_dir: Path, site: Site) -> tuple[pl.DataFrame, pl.DataFrame]
     rows = pl.concat([empty(MESSAGES), *found.values()]).sort("received_at", "source", "topic", "payload")
     stamped, _ = stamp(rows, SiteClock(site.file.collectors))
     return facts_of(stamped)
+
+
+def said_up_to(state_dir: Path, site: Site) -> tuple[UpTo, ...]:
+    """While it stays the same nobody has said anything, and `read_facts` gives the same.
+
+    Raises sqlite3.Error, JournalFailure.
+    """
+    return tuple(own_up_to(journal_directory(state_dir, name), JOURNAL_OPERATOR) for name in site.file.collectors)
 
 
 def _instants(found: dict[str, pl.DataFrame]) -> list[int]:

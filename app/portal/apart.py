@@ -22,8 +22,11 @@ from contracts.site import Site
 from rules.spec import Rule
 from store.portal_db import PORTAL_DB, Account, PortalDb, PortalDbError
 
+from ..health.logs import Form, configure
+
 LOOK_EVERY_S = 0.5
-END_TIMEOUT_S = 10.0
+END_TIMEOUT_S = 5.0  # what it writes survives a kill
+PIPE_BYTES = 1 << 20  # holds a site of some hundred stations: else the first write waits until the other has started
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Setup:
     guest: Guest | None = None
     banner: str = ""  # a word of viewer.words above every page
     niceness: int = 0
+    log_form: Form = "text"
+    site_sha256: str | None = None  # the site's name, where it is known
 
 
 class PortalProcess:
@@ -54,6 +59,7 @@ class PortalProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
+            pipesize=PIPE_BYTES,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(one for one in sys.path if one)},
             start_new_session=True,  # Ctrl-C is this process's to answer
         )
@@ -117,15 +123,13 @@ class _SetClock:
 
 def main() -> int:
     """The process itself."""
-    import logging
-
     from .serve import NotServed, run_portal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # not sys.stdin: an interpreter that ends while a thread reads from that one aborts
     pipe = os.fdopen(0, "rb", closefd=False)
     setup: Setup = pickle.load(pipe)
+    configure(setup.log_form)
     os.nice(setup.niceness)
     clock, stop = _SetClock(setup.clock), threading.Event()
 
@@ -143,7 +147,16 @@ def main() -> int:
         try:
             if setup.guest is not None:
                 _let_in(setup.state_dir, setup.guest)
-            run_portal(setup.site, setup.rules, setup.state_dir, clock, stop, setup.site_dir, banner=setup.banner)
+            run_portal(
+                setup.site,
+                setup.rules,
+                setup.state_dir,
+                clock,
+                stop,
+                setup.site_dir,
+                banner=setup.banner,
+                site_sha256=setup.site_sha256,
+            )
         except (NotServed, PortalDbError, OSError) as error:
             why.append(str(error))
         finally:

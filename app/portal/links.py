@@ -1,7 +1,8 @@
 """Signed links: one person may acknowledge one alert, once, until a certain instant.
 
-Promises: pure; a link that was changed anywhere does not verify. Does not promise that whoever follows it is that
-person: a link is as good as the mailbox it was sent to, so it lasts for hours and does one thing only.
+Promises: pure; a link that was changed anywhere does not verify, and it does nothing that the person's account may not.
+Does not promise that whoever follows it is that person: a link is as good as the mailbox it was sent to, so it lasts
+for hours and does one thing only.
 """
 
 import hashlib
@@ -10,6 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
+
+from store.portal_db import Account
+
+from .places import Places
+from .roles import has
 
 KEY_BYTES_MIN = 32
 PATH = "/link/acknowledge"
@@ -36,11 +42,19 @@ class Link:
 
 
 def acknowledge_link(base_url: str, key: bytes, episode: str, person: str, expires_at: datetime) -> str:
-    """The address for a notification. base_url: the portal's, without a path; person: their account, or their name."""
+    """The address for a notification. base_url: the portal's, without a path; person: the name of their account."""
     expires_s = int(expires_at.timestamp())
     signed = signature(key, episode, ACKNOWLEDGE, person, expires_s)
     query = urlencode({"alert": episode, "person": person, "until": expires_s, "sig": signed})
     return f"{base_url.rstrip('/')}{PATH}?{query}"
+
+
+def may_acknowledge(account: Account | None, places: Places, subject: str) -> bool:
+    """Whether a link of theirs does anything: there is such an account, enabled, whose role and scope allow it."""
+    if account is None or not account.is_enabled or not has(account.role, "alerts.acknowledge"):
+        return False
+    subjects = places.scope(account.scope_kind, account.scope)
+    return subjects is None or subject in subjects
 
 
 def signature(key: bytes, episode: str, action: str, person: str, expires_s: int) -> str:

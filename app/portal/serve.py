@@ -1,6 +1,7 @@
 """The portal as a part of `greenisland run`, or alone: uvicorn in a thread of its own until it is told to stop.
 
-Promises: when this returns nothing listens any more; open streams are ended, other requests have a few seconds.
+Promises: when this returns nothing listens any more; open streams are ended, other requests have a few seconds. When
+another site is activated it begins anew with that one: streams and pages come back by themselves, sessions go on.
 """
 
 import logging
@@ -8,12 +9,15 @@ import threading
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from contracts.clock import Clock
 from contracts.portal import Portal
 from contracts.site import Site
 from rules.spec import Rule
 
+from ..site.in_force import LOOK_EVERY_S, InForce
+from ..site.kept import KeptSite
 from .app import create_app
 from .links import read_key
 
@@ -36,24 +40,42 @@ def run_portal(
     site_dir: Path | None,
     *,
     banner: str = "",
+    site_sha256: str | None = None,
 ) -> None:
     """Serves until `stop`. Raises NotServed: the key cannot be read, or the port is taken.
 
-    banner: a word of viewer.words above every page.
+    banner: a word of viewer.words above every page. site_sha256: the site's name, as `app.site.record.keep` has it.
+    What site.yaml says of the portal itself holds until the process is started again.
     """
-    from .viewer.mount import mount  # the pages' toolkit only where they are served
-
     settings = site.file.portal or Portal()
+    if settings.host not in LOOPBACK and not (settings.public_url or "").startswith("https://"):
+        log.warning("the portal listens on %s without TLS: passwords can be read on the way", settings.host)
+    in_force, kept = InForce(state_dir, site_sha256, "the portal"), KeptSite(site_sha256 or "", site, rules)
+    while kept is not None:
+        app = _app(kept, state_dir, clock, site_dir, settings)
+        kept = _serve(app, settings, stop, in_force, banner)
+
+
+def _app(kept: KeptSite, state_dir: Path, clock: Clock, site_dir: Path | None, settings: Portal) -> FastAPI:
     try:
         link_key = read_key(Path(settings.key_file)) if settings.key_file else None
     except (OSError, ValueError) as error:
         raise NotServed(f"portal.key_file: {error}") from error
-    app = create_app(site, rules, state_dir, clock, site_dir=site_dir, settings=settings, link_key=link_key)
+    app = create_app(kept.site, kept.rules, state_dir, clock, site_dir=site_dir, settings=settings, link_key=link_key)
+    if not app.state.centre.db.users():
+        log.warning(
+            "nobody can sign in yet: `greenisland user add NAME --role administrator --site %s --state %s`",
+            site_dir or "SITE",
+            state_dir,
+        )
+    return app
+
+
+def _serve(app: FastAPI, settings: Portal, stop: threading.Event, in_force: InForce, banner: str) -> KeptSite | None:
+    """The site to begin anew with; None: told to stop."""
+    from .viewer.mount import mount  # the pages' toolkit only where they are served
+
     centre, viewer = app.state.centre, mount(app, banner=banner)
-    if settings.host not in LOOPBACK and not (settings.public_url or "").startswith("https://"):
-        log.warning("the portal listens on %s without TLS: passwords can be read on the way", settings.host)
-    if not centre.db.users():
-        log.warning("nobody can sign in yet: `greenisland user add NAME --role administrator --state %s`", state_dir)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -66,14 +88,17 @@ def run_portal(
         timeout_graceful_shutdown=GRACE_S,
     )
     server = uvicorn.Server(config)
+    following: list[KeptSite] = []
 
     def ended() -> None:
-        stop.wait()
+        while not stop.wait(LOOK_EVERY_S):
+            if (kept := in_force.changed()) is not None:
+                following.append(kept)
+                break
         centre.stop.set()
         server.should_exit = True
 
-    watcher = threading.Thread(target=ended, name="portal-stop", daemon=True)
-    watcher.start()
+    threading.Thread(target=ended, name="portal-stop", daemon=True).start()
     try:
         server.run()
     except SystemExit as error:  # uvicorn's word for a port that is taken
@@ -81,3 +106,4 @@ def run_portal(
     finally:
         viewer.close()
         centre.close()
+    return following[0] if following else None

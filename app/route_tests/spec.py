@@ -3,8 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
+from contracts.civil_time import with_offset
 from contracts.matching import check_key, parse_matchers
 from contracts.reasons import HeldBack, Telling, Transition
 from contracts.routing import Level, Span
@@ -51,7 +52,7 @@ class HeldRow(Strict):
 class RouteTest(Strict):
     name: Annotated[str, Field(min_length=1)]
     alert: dict[str, str]
-    at: str
+    at: Annotated[str, AfterValidator(with_offset)]
     transition: Literal[tuple(map(str, Transition))] = "fired"  # type: ignore[valid-type]
     lasts: Span | None = None  # none: it stays open
     rises: Rise | None = None
@@ -67,17 +68,6 @@ class RouteTest(Strict):
         for key in labels:
             check_key(key)
         return labels
-
-    @field_validator("at")
-    @classmethod
-    def _is_instant(cls, text: str) -> str:
-        try:
-            offset = datetime.fromisoformat(text).utcoffset()
-        except ValueError:
-            offset = None
-        if offset is None:
-            raise ValueError(f"{text!r} is not an instant with offset; write for example 2026-10-01T03:00+08:00")
-        return text
 
     @property
     def trial(self) -> Trial:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
+from contracts.civil_time import with_offset
 from contracts.durations import format_duration
 from contracts.factors import Factor
 from contracts.reasons import Alert, NoJudgement, Transition, Verdict
@@ -161,7 +162,7 @@ class RuleTest(Strict):
     name: Annotated[str, Field(min_length=1)]
     rules: tuple[Identifier, ...] = ()  # under test; none named: every rule of the file that selects a point here
     medium: Medium
-    start: str
+    start: Annotated[str, AfterValidator(with_offset)]
     time_zone: str | None = None
     outlets: dict[Identifier, Identifier] = Field({})  # station -> outlet, for rules and limits that name outlets
     water_body: Literal["river", "lake"] = "river"
@@ -181,17 +182,6 @@ class RuleTest(Strict):
     facts: tuple[FactRow, ...] = ()
     until: Annotated[Duration, _between(_SECOND, LENGTH_MAX)] | None = None
     expect: Expect
-
-    @field_validator("start")
-    @classmethod
-    def _is_instant(cls, text: str) -> str:
-        try:
-            offset = datetime.fromisoformat(text).utcoffset()
-        except ValueError:
-            offset = None
-        if offset is None:
-            raise ValueError(f"{text!r} is not an instant with offset; write for example 2026-03-01T08:00:00+08:00")
-        return text
 
     @property
     def has_park(self) -> bool:

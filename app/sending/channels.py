@@ -30,6 +30,7 @@ from notify.senders.wecom import WeComSender
 
 from ..site.yaml_lines import SiteError, SiteErrors
 from .acknowledging import acknowledge_links
+from .trend import trend_pictures
 
 OTHERS = 0o007  # permissions of everybody
 SITE_FILE = Path("site.yaml")
@@ -43,11 +44,15 @@ class Outgoing:
     pace: Pace
 
 
-def channels_of(site: Site, clock: Clock, stack: ExitStack, picture: DrawsTrend = no_picture) -> dict[str, Outgoing]:
-    """By name. The stack closes what they keep open. Raises SiteErrors with everything that is wrong."""
+def channels_of(site: Site, clock: Clock, stack: ExitStack, state_dir: Path | None = None) -> dict[str, Outgoing]:
+    """By name. The stack closes what they keep open. Raises SiteErrors with everything that is wrong.
+
+    state_dir: where trends are drawn from, and accounts looked up; None: mails have neither picture nor link.
+    """
     made, errors = {}, []
+    picture = no_picture if state_dir is None else trend_pictures(site, state_dir)
     for at, channel in enumerate(site.file.channels):
-        reader = _Files(f"channels[{at}]", errors)
+        reader = _Files(f"channels[{at}]", errors, state_dir)
         try:
             sender = _sender(site, channel, clock, stack, picture, reader)
         except ValueError as error:
@@ -74,8 +79,8 @@ def bounds_of(channel: Channel) -> tuple[Bound, ...]:
 class _Files:
     """Reads what a channel's keys name; notes what cannot be read."""
 
-    def __init__(self, place: str, errors: list[SiteError]):
-        self._place, self._errors, self.failed = place, errors, False
+    def __init__(self, place: str, errors: list[SiteError], state_dir: Path | None):
+        self._place, self._errors, self._state_dir, self.failed = place, errors, state_dir, False
 
     def secret(self, channel: object, key: str) -> str | None:
         """The file's text; None where the key is not given, or the file is not as it must be."""
@@ -105,7 +110,7 @@ class _Files:
 
     def links(self, site: Site, clock: Clock) -> Acknowledges:
         try:
-            return acknowledge_links(site, clock)
+            return acknowledge_links(site, clock, self._state_dir)
         except (OSError, ValueError) as error:
             assert site.file.portal is not None
             self.failed = True

@@ -25,7 +25,6 @@ from store.state_db import Pending, StateDb
 
 from ..service.disk_room import NoRoom, when_there_is_room
 from .channels import Outgoing, channels_of
-from .trend import trend_pictures
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ def run_senders(site: Site, state_dir: Path, clock: Clock, stop: threading.Event
             ending.set()
 
     with ExitStack() as stack:
-        channels = channels_of(site, clock, stack, trend_pictures(site, state_dir))
+        channels = channels_of(site, clock, stack, state_dir)
         with StateDb(state_dir / "state.db") as db:
             take_up_paces(db, channels, clock.now())
         threads = []

@@ -19,9 +19,9 @@ from store.sqlite_damage import StateDamaged
 from store.state_db import StateDb
 from store.state_lock import ARCHIVE, state_lock
 
+from ..health.logs import configured_form
 from ..influx.part import run_influx
 from ..pipeline import Span
-from ..sending.senders import run_senders
 from .collector import run_collector
 from .damage import DamageNote, when_readable
 from .disk_room import NoRoom, when_there_is_room
@@ -77,6 +77,7 @@ def _run_portal(
     clock: Clock,
     stop: threading.Event,
     site_dir: Path | None,
+    site_sha256: str | None,
     is_apart: bool,
 ) -> None:
     """Apart from a collector: what pages compute must not delay an acknowledgement."""
@@ -84,9 +85,16 @@ def _run_portal(
     from ..portal.serve import NotServed, run_portal
 
     if is_apart:
-        run_portal_apart(Setup(site, rules, state_dir, site_dir, clock), stop, NotServed)
+        setup = Setup(site, rules, state_dir, site_dir, clock, log_form=configured_form(), site_sha256=site_sha256)
+        run_portal_apart(setup, stop, NotServed)
     else:
-        run_portal(site, rules, state_dir, clock, stop, site_dir)
+        run_portal(site, rules, state_dir, clock, stop, site_dir, site_sha256=site_sha256)
+
+
+def _run_senders(site: Site, state_dir: Path, clock: Clock, stop: threading.Event) -> None:
+    from ..sending.senders import run_senders  # the clients of all channels only where something is sent
+
+    run_senders(site, state_dir, clock, stop)
 
 
 def run_parts(
@@ -133,13 +141,15 @@ def run_parts(
         ),
         "engine": engine,
         "archive": lambda: run_archive(site, state_dir, halt),
-        "senders": lambda: run_senders(site, state_dir, clock, halt),
+        "senders": lambda: _run_senders(site, state_dir, clock, halt),
         "housekeeping": lambda: run_housekeeping(site, state_dir, clock, halt),
     }
     if site.file.influxdb is not None:
-        work["influxdb"] = lambda: run_influx(site, state_dir, clock, halt)
+        work["influxdb"] = lambda: run_influx(site, state_dir, clock, halt, site_sha256)
     if site.file.portal is not None:
-        work["portal"] = lambda: _run_portal(site, rules, state_dir, clock, halt, site_dir, COLLECTOR in names)
+        work["portal"] = lambda: _run_portal(
+            site, rules, state_dir, clock, halt, site_dir, site_sha256, COLLECTOR in names
+        )
     names = [name for name in parts if name in work]
     notes = {name: DamageNote(state_dir, name) for name in names}
     failed: list[BaseException] = []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.factors import CONVERTED_PREFIX, OWN_FACTORS, UNITS, Factor, units_of
+from contracts.nearest import nearest, suggestion
 from contracts.points import (
     MOISTURE,
     NO,
@@ -24,7 +25,7 @@ from contracts.points import (
 from contracts.site import Dated, Point
 
 from .checks_park import park_checks
-from .yaml_lines import SiteError, nearest, suggestion
+from .yaml_lines import SiteError
 
 MASS_PER_GAS = "mass per gas volume"
 O2_AIR_PCT = 20.9  # conversion to a reference O2 divides by the distance to it

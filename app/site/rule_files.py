@@ -1,11 +1,19 @@
 """Reads a site's rules: the library files it names, then `rules/*.yaml` of its own. Errors say file, line and key."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from contracts.site import Site
+from contracts.factors import (
+    CONVERTED_PREFIX,
+    DEVICE_PREFIX,
+    DRY_STANDARD_PREFIX,
+    FLOW_WEIGHTED_PREFIX,
+    MASS_RATE_PREFIX,
+)
+from contracts.site import FACILITY_SUBJECT, PARK_SUBJECT, Site
 from rules.base import RuleProblem
 from rules.plan import Plan, compile_plan, idle
 from rules.spec import Rule, RuleFile
@@ -14,6 +22,8 @@ from .yaml_lines import SiteError, SiteErrors, read_yaml_with_lines, suggestion,
 
 TEST_SUFFIX = ".test.yaml"
 LIBRARY = Path("rules/library")  # how the shipped files are shown, wherever they are installed
+PREFIXES = (CONVERTED_PREFIX, DEVICE_PREFIX, DRY_STANDARD_PREFIX, FLOW_WEIGHTED_PREFIX, MASS_RATE_PREFIX)
+PREFIXED = re.compile(f"({'|'.join(PREFIXES)})*")
 
 
 @dataclass(frozen=True)
@@ -47,10 +57,12 @@ def load_rules(directory: Path, site: Site, library: Path | None = None) -> list
     library: the folder of the library's files; the shipped one, if none is given.
     """
     shipped, errors, placed = library_files(library), [], []
-    for name in site.file.library:
+    for n, name in enumerate(site.file.library):
         if name not in shipped:
-            message = f"{name!r} is not a rule file of the library{suggestion(name, list(shipped))}"
-            errors.append(SiteError(directory / "site.yaml", 1, "library", message))
+            hint = suggestion(name, shipped) or f"; there are {', '.join(shipped)}"
+            _, line_of = read_yaml_with_lines(directory / "site.yaml")
+            said = f"{name!r} is not a rule file of the library{hint}"
+            errors.append(SiteError(directory / "site.yaml", line_of(("library", n)), f"library[{n}]", said))
             continue
         placed += read_rule_file(shipped[name], LIBRARY / f"{name}.yaml")
     for path in sorted((directory / "rules").glob("*.yaml")):
@@ -66,15 +78,33 @@ def load_rules(directory: Path, site: Site, library: Path | None = None) -> list
 
 
 def compile_rules(site: Site, placed: Sequence[Placed]) -> Plan:
-    """The plan, or SiteErrors pointing at the rules of the site's own that are bound to nothing."""
+    """The plan, or SiteErrors pointing at the rules of the site's own that select by a name there is none of, or are
+    bound to nothing.
+    """
+    own = [one.rule for one in placed if one.path.parent != LIBRARY]
+    if problems := [problem for rule in own for problem in _unknown_names(site, rule)]:
+        raise SiteErrors([_placed_error(problem, placed) for problem in problems])
     try:
         plan = compile_plan(site, [one.rule for one in placed])
     except RuleProblem as problem:
         raise SiteErrors([_placed_error(problem, placed)]) from problem
-    own = [one for one in placed if one.path.parent != LIBRARY]
-    if problems := idle(plan, [one.rule for one in own]):
+    if problems := idle(plan, own):
         raise SiteErrors([_placed_error(problem, placed) for problem in problems])
     return plan
+
+
+def _unknown_names(site: Site, rule: Rule) -> Iterator[RuleProblem]:
+    """A factor may be one that this site does not measure yet; one that does not exist is a slip."""
+    stations = {station.station for station in site.stations}
+    stations |= {f"{PARK_SUBJECT}{park.park}" for park in site.parks}
+    stations |= {f"{FACILITY_SUBJECT}{facility.facility}" for facility in site.facilities}
+    known = {"station": stations, "outlet": {outlet.outlet for outlet in site.outlets}, "factor": set(site.factors)}
+    for key, names in known.items():
+        for value in getattr(rule.select, key):
+            prefix = PREFIXED.match(value)[0] if key == "factor" else ""  # type: ignore[index]  # it may be empty
+            if value.removeprefix(prefix) not in names:
+                hint = suggestion(value, sorted(f"{prefix}{name}" for name in names))
+                yield RuleProblem(rule.id, f"select.{key}", f"{value!r} is no {key} of this site{hint}")
 
 
 def _placed_error(problem: RuleProblem, placed: Sequence[Placed]) -> SiteError:

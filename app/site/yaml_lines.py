@@ -9,16 +9,15 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from contracts.nearest import suggestion
+
 Loc = tuple[str | int, ...]
 Model = typing.TypeVar("Model", bound=BaseModel)
-
-_SUGGESTED_FROM_MAX = 5_000  # beyond that a did-you-mean costs more than it helps
 
 
 @dataclass(frozen=True)
@@ -66,18 +65,6 @@ class SiteErrors(ValueError):
     def __init__(self, errors: Iterable[SiteError]):
         self.errors = list(errors)
         super().__init__("\n".join(map(str, self.errors)))
-
-
-def nearest(wrong: str, known: Iterable[str]) -> str | None:
-    """What was probably meant."""
-    near = get_close_matches(wrong, list(known)[:_SUGGESTED_FROM_MAX], n=1)
-    return near[0] if near else None
-
-
-def suggestion(wrong: str, known: Iterable[str]) -> str:
-    """`; did you mean 'tick_s'?`, or nothing."""
-    near = nearest(wrong, known)
-    return f"; did you mean {near!r}?" if near else ""
 
 
 class _Loader(yaml.SafeLoader):
@@ -187,6 +174,9 @@ def _in_words(model: type[BaseModel], error: dict, path: Path, line_of: Lines, m
     if error["type"] == "missing":
         said = missing + _choices(model, loc)
         return SiteError(path, line_of(loc[:-1]), _key((*line_of.place(loc[:-1]), loc[-1])), said)
+    if error["type"] == "union_tag_not_found":
+        key = error["ctx"]["discriminator"].strip("'")
+        return SiteError(path, line_of(loc), _key((*line_of.place(loc), key)), missing + _choices(model, (*loc, key)))
     return SiteError(path, line_of(loc), _key(line_of.place(loc)), words(error))
 
 
@@ -206,8 +196,6 @@ def words(error: dict) -> str:
         case "union_tag_invalid":
             tags = context["expected_tags"].replace("'", "")
             return f"{context['tag']!r} is not one of {tags}{suggestion(context['tag'], tags.split(', '))}"
-        case "union_tag_not_found":
-            return f"the key {context['discriminator']} is missing"
         case "string_pattern_mismatch":
             if context["pattern"].startswith("^[A-Za-z0-9][A-Za-z0-9_.-]"):
                 return f"{got!r} is not an identifier: {_IDENTIFIER_FORM}"

@@ -24,6 +24,7 @@ TITLE: dict[str, dict[Language, str]] = {
     "flapping": {"zh": "【{level}】{place} 频繁变化", "en": "[{level}] {place}: coming and going"},
     "repeat": {"zh": "【{level}】提醒:{n} 条告警未确认", "en": "[{level}] reminder: {n} not acknowledged"},
     "escalation": {"zh": "【{level}】升级:{n} 条告警未确认", "en": "[{level}] escalated: {n} not acknowledged"},
+    "missed": {"zh": "【{level}】静默期间 {n} 条告警已结束", "en": "[{level}] {n} alerts came and went while silenced"},
 }
 
 HEAD: dict[str, dict[Language, str]] = {
@@ -42,6 +43,7 @@ HEAD: dict[str, dict[Language, str]] = {
         "zh": "通知后{after}无人确认,升级至第 {step} 级,共 {n} 条:",
         "en": "Not acknowledged {after} after people were told, step {step}, {n} alerts:",
     },
+    "missed": {"zh": "静默期间发生并已结束的告警 {n} 条:", "en": "{n} alerts came and went while they were silenced:"},
     "flapping": {
         "zh": "{text};{within}内变化 {changes} 次,平稳之前不再逐次通知",
         "en": "{text}; changed {changes} times within {within}; not told again before it is steady",

@@ -11,13 +11,10 @@ from urllib.parse import urlencode
 
 import httpx
 
-from contracts.channels import DingTalk
-from contracts.clock import Clock
 from contracts.ports import Notification, Sent
 
-from .http_post import TIMEOUT_S, address
-from .robot import BUSY_WAIT_S, RATE_LIMITED, Meaning, failed, refused, say
-from .wording import contacts, cut_bytes, language_of, plain
+from .robot import BUSY_WAIT_S, RATE_LIMITED, Meaning, SignedRobot, failed, refused, say
+from .wording import contacts
 
 TEXT_BYTES_MAX = 18_000  # of the 20,000 a whole message may have
 CLOSED_S = 600.0
@@ -43,31 +40,13 @@ CODES = {
 }
 
 
-class DingTalkSender:
-    """contracts.ports.Sender. clock: for the signature's timestamp. Raises ValueError for an address that is none."""
-
-    def __init__(
-        self,
-        robot: DingTalk,
-        url: str,
-        secret: str | None,
-        client: httpx.Client,
-        clock: Clock,
-        *,
-        timeout_s: float = TIMEOUT_S,
-    ):
-        self._robot, self._secret, self._client, self._clock = robot, secret, client, clock
-        self._url, self._timeout_s = address(url, "url_file"), timeout_s
-
-    def __repr__(self) -> str:
-        return f"DingTalkSender({self._robot.name!r})"
+class DingTalkSender(SignedRobot):
+    """contracts.ports.Sender."""
 
     def send(self, notification: Notification, attempt: int) -> Sent:
         body = notification.body
-        text = plain(body, attempt, language_of(body, self._robot.language))
-        if self._robot.keyword and self._robot.keyword not in text:
-            text = f"{self._robot.keyword}: {text}"
-        message: dict[str, object] = {"msgtype": "text", "text": {"content": cut_bytes(text, TEXT_BYTES_MAX)}}
+        text = self._text(body, attempt, TEXT_BYTES_MAX)
+        message: dict[str, object] = {"msgtype": "text", "text": {"content": text}}
         if self._robot.mention:
             message["at"] = {"atMobiles": contacts(body, "phone"), "atUserIds": contacts(body, "dingtalk")}
         return say(

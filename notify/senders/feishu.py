@@ -8,15 +8,10 @@ import base64
 import hmac
 import json
 
-import httpx
-
-from contracts.channels import Feishu
-from contracts.clock import Clock
 from contracts.ports import Notification, Sent
 
-from .http_post import TIMEOUT_S, address
-from .robot import BUSY_WAIT_S, RATE_LIMITED, Meaning, failed, refused, say
-from .wording import cut_bytes, language_of, people_of, plain
+from .robot import BUSY_WAIT_S, RATE_LIMITED, Meaning, SignedRobot, failed, refused, say
+from .wording import people_of
 
 TEXT_BYTES_MAX = 18_000  # of the 20 KB a whole message may have
 A_SECOND = (5, 1.0)  # besides the channel's bound for a minute
@@ -36,31 +31,12 @@ CODES = {
 }
 
 
-class FeishuSender:
-    """contracts.ports.Sender. clock: for the signature's timestamp. Raises ValueError for an address that is none."""
-
-    def __init__(
-        self,
-        robot: Feishu,
-        url: str,
-        secret: str | None,
-        client: httpx.Client,
-        clock: Clock,
-        *,
-        timeout_s: float = TIMEOUT_S,
-    ):
-        self._robot, self._secret, self._client, self._clock = robot, secret, client, clock
-        self._url, self._timeout_s = address(url, "url_file"), timeout_s
-
-    def __repr__(self) -> str:
-        return f"FeishuSender({self._robot.name!r})"
+class FeishuSender(SignedRobot):
+    """contracts.ports.Sender."""
 
     def send(self, notification: Notification, attempt: int) -> Sent:
         body = notification.body
-        text = plain(body, attempt, language_of(body, self._robot.language))
-        if self._robot.keyword and self._robot.keyword not in text:
-            text = f"{self._robot.keyword}: {text}"
-        text = cut_bytes(text, TEXT_BYTES_MAX)
+        text = self._text(body, attempt, TEXT_BYTES_MAX)
         if self._robot.mention:
             text = " ".join([text, *_mentions(body)])
         message: dict[str, object] = {"msg_type": "text", "content": {"text": text}}

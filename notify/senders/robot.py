@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 import httpx
 
+from contracts.channels import DingTalk, Feishu
+from contracts.clock import Clock
 from contracts.ports import Sent
 from contracts.reasons import Receipt
 
-from .http_post import ask, redacted, secrets_of
+from .http_post import TIMEOUT_S, address, ask, redacted, secrets_of
+from .wording import cut_bytes, language_of, plain
 
 BUSY_WAIT_S = 30.0
 RATE_LIMITED = "rate limit"  # begins what a receipt says of one; a restart goes on resting
@@ -36,6 +39,36 @@ def refused(said: str) -> Meaning:
 
 def failed(said: str, wait_s: float = 0.0) -> Meaning:
     return Meaning(Receipt.FAILED, said, wait_s)
+
+
+class SignedRobot:
+    """What a robot with a secret and a keyword is made of. Raises ValueError for an address that is none.
+
+    clock: for the signature's timestamp.
+    """
+
+    def __init__(
+        self,
+        robot: DingTalk | Feishu,
+        url: str,
+        secret: str | None,
+        client: httpx.Client,
+        clock: Clock,
+        *,
+        timeout_s: float = TIMEOUT_S,
+    ):
+        self._robot, self._secret, self._client, self._clock = robot, secret, client, clock
+        self._url, self._timeout_s = address(url, "url_file"), timeout_s
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._robot.name!r})"
+
+    def _text(self, body: dict[str, object], attempt: int, bytes_max: int) -> str:
+        """With the keyword its settings ask for."""
+        text = plain(body, attempt, language_of(body, self._robot.language))
+        if self._robot.keyword and self._robot.keyword not in text:
+            text = f"{self._robot.keyword}: {text}"
+        return cut_bytes(text, bytes_max)
 
 
 def say(

@@ -1,7 +1,8 @@
 """A site's routes changed: what telling remembers goes on under the new ones. Pure.
 
-Promises: what was told is not told again; what waited on a route that is gone is told by those that match now; timers
-count from where they did, or from the tick of the change. Silences, and what is known to flap, stay as they are.
+Promises: what was told is not told again; what waited on a route that is gone, or is open and had no route, is told by
+those that match now; timers count from where they did, or from the tick of the change. Silences, and what is known to
+flap, stay as they are.
 """
 
 from datetime import datetime, timedelta
@@ -40,6 +41,7 @@ def adapt(plan: TellPlan, state: TellState) -> Told:
 def _take_over(plan: TellPlan, alert: Alert, at: datetime) -> None:
     """Only routes that are; what waited on others waits on those that match."""
     lost = [entry for name, entry in alert.entries.items() if name not in plan.routes and entry.pending]
+    is_new = not alert.entries  # no route had it: nobody was told, and now somebody is to be
     was_told = any(entry.told for name, entry in alert.entries.items() if name not in plan.routes)
     alert.entries = {name: entry for name, entry in alert.entries.items() if name in plan.routes}
     for name in plan.routes_of(alert.labels) if alert.is_open or lost else ():
@@ -49,6 +51,8 @@ def _take_over(plan: TellPlan, alert: Alert, at: datetime) -> None:
             alert.entries[name] = Entry(pending=lost[0].pending, pending_at=lost[0].pending_at)
         elif was_told:  # the route that has it now goes on with it
             alert.entries[name] = Entry(told=Transition.FIRED, told_at=at)
+        elif is_new:
+            alert.entries[name] = Entry(pending=Transition.FIRED, pending_at=at)
 
 
 def _join(plan: TellPlan, state: TellState, name: str, episode: str, alert: Alert, entry: Entry) -> None:

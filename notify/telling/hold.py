@@ -16,8 +16,8 @@ from .plan import AT_REST, TellPlan, is_target, place_of
 from .rests import Rests
 from .state import Alert, TellState
 
-# Held back by these, an alert that ends meanwhile tells nothing at all.
-STOPPED = frozenset({HeldBack.SILENCED, HeldBack.INHIBITED, HeldBack.AT_REST})
+# What holds back explains it: an alert that ends meanwhile tells nothing at all.
+EXPLAINED = frozenset({HeldBack.INHIBITED, HeldBack.AT_REST})
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from datetime import datetime
 from contracts.reasons import HeldBack, Telling
 from contracts.routing import Route, Step
 
-from .hold import STOPPED, Hold, channels_at, subject_of, why_held
+from .hold import EXPLAINED, Hold, channels_at, subject_of, why_held
 from .plan import TellPlan
 from .planned import Held, Item, Planned, Told, joined, plan_for
 from .rests import Rests
 from .state import KEPT, Alert, Entry, Group, Surge, TellState
 
 _Ready = tuple[str, str, tuple[str, ...]]  # group, episode, channels
+_OF_CHANGES = (Telling.GROUP, Telling.MISSED)  # they tell what is pending; repeats and steps what was told
 
 
 class Outgoing:
@@ -58,13 +59,23 @@ class Outgoing:
     def _flush(self) -> None:
         for route in self.plan.routes.values():
             ready: list[_Ready] = []
+            missed: list[_Ready] = []
             for place in self._due:
                 group = self.state.groups.get(place)
                 if group is not None and group.route == route.route:
                     group.due_at = None
-                    ready += [(place, episode, channels) for episode, channels in self._ready(route, place, group)]
+                    for episode, channels in self._ready(route, place, group):
+                        (missed if self._is_missed(route, episode) else ready).append((place, episode, channels))
+            if missed:
+                self._send(route, Telling.MISSED, 0, missed, route)
             if ready:
                 self._send(route, Telling.GROUP, 0, self._through_storms(route, ready), route)
+
+    def _is_missed(self, route: Route, episode: str) -> bool:
+        """Whether it came and went while it was silenced: all of them together are one message, however many."""
+        alert = self.state.alerts[episode]
+        entry = alert.entries[route.route]
+        return entry.told is None and entry.why == HeldBack.SILENCED and not alert.is_open
 
     def _ready(self, route: Route, place: str, group: Group) -> Iterable[tuple[str, tuple[str, ...]]]:
         for episode in list(group.members):
@@ -78,7 +89,7 @@ class Outgoing:
                 continue
             self._touched[episode] = True
             self._hold(route, episode, entry, hold)
-            if hold.why in STOPPED and entry.told is None and not alert.is_open:
+            if hold.why in EXPLAINED and entry.told is None and not alert.is_open:
                 self._overtaken(route, episode, entry)
             elif hold.until is not None:
                 self._schedule(place, group, hold.until)
@@ -129,6 +140,7 @@ class Outgoing:
             is_storm = storm is not None and (len(its) > storm.more_than or self._breaks_out(kind, surge, its))
             for place, episode, channels in its:
                 key = (Telling.STORM if is_storm and kind == Telling.GROUP else kind, rule if is_storm else place)
+                key = (kind, "") if kind == Telling.MISSED else key
                 together.setdefault((*key, channels), []).append(self._item(route, episode, kind))
         for (told, _, channels), items in together.items():
             if told == Telling.GROUP and len(items) == 1:
@@ -143,9 +155,17 @@ class Outgoing:
                 people=people,
                 items=items,
             )
-        if kind == Telling.GROUP:
+            if kind in _OF_CHANGES:
+                self._name_untaken(route, channels, items)
+        if kind in _OF_CHANGES:
             for place, episode, _ in ready:
                 self._tell(route, place, episode)
+
+    def _name_untaken(self, route: Route, channels: tuple[str, ...], items: Iterable[Item]) -> None:
+        taken = frozenset[str]().union(*(self.plan.channels[name].levels for name in channels))
+        for item in items:
+            if str(item.record["level"]) not in taken:
+                self._held(route, str(item.record["id"]), item.transition, Hold(HeldBack.NO_CHANNEL))
 
     def _breaks_out(self, kind: Telling, surge: Surge | None, its: list[_Ready]) -> bool:
         return kind == Telling.GROUP and surge is not None and surge.until is not None and len(its) > 1
@@ -153,7 +173,7 @@ class Outgoing:
     def _item(self, route: Route, episode: str, kind: Telling) -> Item:
         alert = self.state.alerts[episode]
         entry = alert.entries[route.route]
-        said = entry.pending if kind == Telling.GROUP else entry.told
+        said = entry.pending if kind in _OF_CHANGES else entry.told
         return Item(alert.record, str(said), entry.pending_at or self.at)
 
     def _tell(self, route: Route, place: str, episode: str) -> None:

@@ -15,7 +15,7 @@ from contracts.matching import parse_matchers
 from contracts.reasons import HeldBack, Telling, Transition
 from contracts.routing import REVISIONS, Route
 
-from .hold import STOPPED, Hold, subject_of
+from .hold import EXPLAINED, Hold, subject_of
 from .outgoing import Outgoing
 from .plan import RANK, TellPlan, is_source, place_of
 from .planned import Care, Held, Told
@@ -23,7 +23,7 @@ from .rests import Rests
 from .state import KEPT, Alert, Entry, Flap, Group, Hush, TellState
 
 # While an alert's opening waits to be told, these add nothing to it: it is told as it stands then.
-_IN_IT = (Transition.LEVEL_CHANGED, Transition.DATA_LOST, Transition.DATA_BACK, Transition.AMENDED)
+_IN_IT = (Transition.LEVEL_CHANGED, Transition.DATA_LOST, Transition.DATA_BACK)
 _OPENING = (Transition.FIRED, Transition.REOPENED, Transition.FIRED_IN_RETROSPECT)
 _ENDING = (Transition.RESOLVED, Transition.SUPERSEDED)
 _UNACKNOWLEDGED: dict[str, str | datetime | None] = {
@@ -170,10 +170,14 @@ class _Fold(Outgoing):
             return self._overtaken(route, episode, entry)
         if said == Transition.DATA_BACK and waits == Transition.DATA_LOST:
             return self._overtaken(route, episode, entry)
-        if said in _ENDING and is_first and waits and entry.why in STOPPED:
+        if said == Transition.AMENDED and waits:
+            return False  # what waits is told as it stands then
+        if said in _ENDING and is_first and waits and entry.why in EXPLAINED:
             return self._overtaken(route, episode, entry)
-        if said != Telling.FLAPPING and said not in route.tells:
-            return self._overtaken(route, episode, entry) if waits and not alert.is_open else False
+        is_missed = said in _ENDING and is_first and waits and entry.why == HeldBack.SILENCED
+        if said != Telling.FLAPPING and said not in route.tells and not is_missed:
+            is_stale = alert.is_open == (waits in _ENDING)
+            return self._overtaken(route, episode, entry) if waits and is_stale else False
         if waits in _OPENING and said in _IN_IT:
             return False
         if waits:

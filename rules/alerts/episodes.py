@@ -2,7 +2,7 @@
 
 Episodes speak of event time only. Transitions are history: appended at ticks, never taken back.
 A window that cannot be judged neither raises, clears nor counts towards pending or recovery; one that the rule does not
-apply to is passed over.
+apply to is passed over; one within, but nearer to its level than the rule's hysteresis, keeps an open alert open.
 """
 
 import hashlib
@@ -27,6 +27,7 @@ class Window:
     valid_n: int = 0
     expected_n: int = 0
     applies: bool = True  # false: the rule has nothing to say of it, and neither are data missing
+    near: bool = False  # within, and not so far that an open alert may end
 
     @property
     def end_at(self) -> datetime:
@@ -84,6 +85,8 @@ def step(machine: Machine, window: Window, pending_s: int, recovery_s: int) -> t
 def _good(machine: Machine, window: Window, recovery_s: int) -> tuple[Machine, Episode | None]:
     if machine.open is None:
         return Machine(), None
+    if window.near:
+        return replace(machine, good_s=0, open=replace(machine.open, state=Alert.FIRING)), None
     good_s = machine.good_s + window.seconds
     if good_s >= recovery_s:
         return Machine(), replace(machine.open, state=Alert.RESOLVED, resolved_at=window.end_at)

@@ -5,14 +5,14 @@ nor on how late a verdict came. Work is in the subjects that are, or may be, in 
 frame; what is late is folded from the border before it to where it makes no difference any more.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 import polars as pl
 
-from contracts.reasons import OVER, Transition
+from contracts.reasons import OVER, Alert, Transition
 
 from ..plan import Plan
 from ..ticks import TICK
@@ -54,16 +54,16 @@ def update(
 def _folded(
     plan: Plan, state: AlertState, judged: pl.DataFrame, to: datetime, store: WindowStore | None
 ) -> list[AlertChange]:
-    rows = folded_columns(judged)
     pasts: dict[str, tuple[set[int], Past]] = {}
-    if not (late := rows.filter(~pl.col("on_time"))).is_empty():
+    if not (late := judged.filter(~pl.col("on_time"))).is_empty():
         assert store is not None, "late verdicts need the windows they are of"
         pasts = _pasts(plan, state, store, late, late["decided_at"].min() - TICK, to)
-    stirred = rows.filter(pl.col("level").is_not_null())["binding"].unique()
+    stirred = judged.filter(pl.col("level").is_not_null())["binding"].unique()
     # a late window may join what was beyond a limit before it; where nothing was, nothing can begin
     stirred = {*stirred, *state.machines, *(binding for its, _ in pasts.values() for binding in its)}
     wanted = pl.Series("binding", sorted(stirred), dtype=pl.UInt32)
-    busy = rows.join(wanted.to_frame(), on="binding", how="semi").sort("binding", "decided_at", "window_at", "revision")
+    busy = folded_columns(plan, judged.join(wanted.to_frame(), on="binding", how="semi"))
+    busy = busy.sort("binding", "decided_at", "window_at", "revision")
     made: list[AlertChange] = []
     for binding, group in groupby(busy.iter_rows(named=True), key=lambda row: row["binding"]):
         made += _subject(plan, state, binding, list(group), pasts)
@@ -99,6 +99,10 @@ def _subject(
     for tick, at_tick in groupby(rows, key=lambda row: row["decided_at"]):
         new = list(at_tick)
         now = was = state.machines.get(binding, IDLE)
+        if _goes_on(was, new):
+            if was.open is not None:
+                state.machines[binding] = Machine(open=replace(was.open, last_at=new[-1]["window_at"]))
+            continue
         late = [row["window_at"] for row in new if not row["on_time"]]
         before: list[Episode] = []
         after: list[Episode] = []
@@ -118,6 +122,16 @@ def _subject(
             state.machines[binding] = now
         made += [AlertChange(tick, binding, said, episode) for said, episode in changes(before, after, bool(late))]
     return made
+
+
+def _goes_on(machine: Machine, rows: list[dict[str, Any]]) -> bool:
+    """Whether the rows say what the machine says already: most of a long alert's do. Only its last instant moves."""
+    opened = machine.open
+    if opened is None:
+        return machine.idle and all(row["on_time"] and row["level"] is None for row in rows)
+    if machine.good_s or opened.state != Alert.FIRING:
+        return False
+    return all(row["on_time"] and row["judged"] and row["applies"] and row["level"] == opened.level for row in rows)
 
 
 @dataclass(frozen=True)
@@ -170,7 +184,7 @@ def _through(machine: Machine, run: Run, spans: tuple[int, int]) -> tuple[Machin
         window = run.window(n)
         machine, found = _stepped(machine, window, spans)
         ended += found
-        if not window.judged or (window.level is None and machine.open is None):
+        if not window.judged or (window.level is None and (machine.open is None or window.near)):
             break  # more of them change nothing
         if window.level is not None and machine.open is not None:
             if n < run.count - 1:  # what is between changes nothing

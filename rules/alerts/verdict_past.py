@@ -16,6 +16,7 @@ import polars as pl
 
 from contracts.reasons import NoJudgement
 
+from ..bindings import THRESHOLD_EXTRA
 from ..evaluate import evaluate
 from ..plan import Plan
 from ..windows.advance import DECISIONS, dropped_before, put_away_before
@@ -26,6 +27,18 @@ from ..windows.store import KEYED_BY_PART, WindowStore
 from .episodes import Machine, Window
 
 IDLE = Machine()
+
+_VALUE = pl.col("value_scaled").cast(pl.Int128) * 10**THRESHOLD_EXTRA
+# Of a verdict and its binding: within, and not so far that an open alert may end. By the value as it is reported: an
+# episode follows from the verdicts people see.
+NEAR = (
+    (pl.col("state") == "within")
+    & pl.col("level").is_null()
+    & (
+        pl.when("above").then(_VALUE.gt(pl.col("clear"))).otherwise(_VALUE.lt(pl.col("clear")))
+        | (pl.col("inclusive") & _VALUE.eq(pl.col("clear")))
+    )
+).fill_null(False)
 _EVERY = {
     **dict.fromkeys(("instant", "minute", "five_minute"), timedelta(hours=1)),
     "hour": timedelta(hours=12),
@@ -211,13 +224,13 @@ class Past:
         if plan.begun_at is not None:  # what was decided before a binding began is none of its verdicts
             begun_at = plan.begun_at.gather(judged["binding"])
             judged = judged.filter(begun_at.is_null() | (judged["decided_at"] > begun_at))
-        return folded_columns(judged).sort("binding", "window_at", "decided_at")
+        return folded_columns(plan, judged).sort("binding", "window_at", "decided_at")
 
 
 def _in_runs(rows: pl.DataFrame, from_at: datetime) -> list[Run]:
     """rows: one binding's verdicts, by window and tick; settled are those decided up to `from_at`."""
-    names = ("window_at", "decided_at", "level", "judged", "applies")
-    at, ticks, levels, judged, applies = (rows[name].to_list() for name in names)
+    at, ticks = rows["window_at"].to_list(), rows["decided_at"].to_list()
+    said = rows.select("level", "judged", "applies", "near").rows()
     runs, n = [], 0
     while n < rows.height:
         end = n + 1
@@ -232,7 +245,7 @@ def _in_runs(rows: pl.DataFrame, from_at: datetime) -> list[Run]:
                 end < rows.height
                 and ticks[end] <= from_at
                 and at[end + 1 : end + 2] != [at[end]]
-                and (levels[end], judged[end], applies[end]) == (levels[n], judged[n], applies[n])
+                and said[end] == said[n]
             ):
                 end += 1
             runs.append(Run(at[n], rows, start, end - start, None))
@@ -240,11 +253,12 @@ def _in_runs(rows: pl.DataFrame, from_at: datetime) -> list[Run]:
     return runs
 
 
-def folded_columns(judged: pl.DataFrame) -> pl.DataFrame:
+def folded_columns(plan: Plan, judged: pl.DataFrame) -> pl.DataFrame:
     """What the fold needs of evaluate.JUDGED."""
     # what may only be said of a stop is over when the stop is
     is_over = pl.col("reason").eq_missing(str(NoJudgement.NOT_STOPPED))
-    return judged.select(
+    bounds = plan.bindings.select(pl.col("above", "inclusive", "clear").gather(judged["binding"]))
+    return judged.hstack(bounds).select(
         "binding",
         "window_at",
         "window_s",
@@ -258,6 +272,7 @@ def folded_columns(judged: pl.DataFrame) -> pl.DataFrame:
         judged=pl.col("state").is_in(["exceedance", "within"]) | is_over,
         applies=(pl.col("state") != "not_applicable") | is_over,
         exceeds=pl.col("state") == "exceedance",
+        near=NEAR,
     )
 
 
@@ -272,4 +287,5 @@ def window_of(row: dict) -> Window:
         exceeds=row["exceeds"],
         valid_n=row["valid_n"],
         expected_n=row["expected_n"],
+        near=row["near"],
     )

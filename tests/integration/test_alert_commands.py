@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.health.status import attention, status_of
 from app.operators.spool import drain
 from app.service.collector import journal_directory
 from app.service.engine import Engine
@@ -17,8 +18,8 @@ from contracts.clock import ScaledClock
 from store.journal import Journal
 from tests.builders import START, minutes
 
+from .evidence import site_at
 from .test_engine import clock_row, message, payload
-from .test_verify import site_at
 
 runner = CliRunner()
 
@@ -27,13 +28,18 @@ runner = CliRunner()
 def centre(tmp_path):
     """A site's directory, and a state directory in which an alert is open."""
     site_dir, state = site_at(tmp_path / "site"), tmp_path / "state"
+    journal_of(state)
+    decide(site_dir, state)
+    return site_dir, state
+
+
+def journal_of(state):
+    """Five minutes beyond the limit."""
     rows = [(START + minutes(n + 1), message(payload(START + minutes(n), {"a21026": 60.0}))) for n in range(5)]
     rows += [(START + minutes(n), clock_row(START + minutes(n))) for n in range(7)]
     with Journal(journal_directory(state, "main")) as journal:
         for at, row in sorted(rows, key=lambda row: row[0]):
             journal.append([row], at)
-    decide(site_dir, state)
-    return site_dir, state
 
 
 def decide(site_dir, state):
@@ -136,3 +142,21 @@ def test_a_folder_in_which_nothing_was_decided_says_so(tmp_path):
     done = greenisland("silences", "--state", tmp_path, "--site", site_at(tmp_path / "site"))
     assert done.exit_code == 1
     assert "nothing was decided here yet" in done.output
+
+
+def test_an_open_alert_that_no_route_takes_is_named_wherever_somebody_looks(centre, tmp_path):
+    site_dir, told = centre
+    routes = "version: 1\nroutes: [{route: red, match: {level: red}, channels: [duty]}]\n"
+    (site_dir / "routes.yaml").write_text(routes, encoding="utf-8")
+    state = tmp_path / "other"
+    journal_of(state)
+    decide(site_dir, state)
+    (alert,) = json.loads(greenisland("list", "--state", state, "--site", site_dir, "--json").stdout)
+    assert alert["told_to_nobody"] is True
+    assert (
+        "told to nobody: no route, or no channel of its route, takes it"
+        in greenisland("list", "--state", state, "--site", site_dir).stdout
+    )
+    (line,) = [line for line in attention(status_of(state, START)) if "told to nobody" in line]
+    assert line.startswith("1 open alerts were told to nobody")
+    assert not [line for line in attention(status_of(told, START)) if "told to nobody" in line]

@@ -362,12 +362,18 @@ def test_an_alert_stands_in_alertmanager_changes_its_level_and_ends(made, alertm
     assert send("resolved", 8, level="orange", resolved_at="2026-03-01T08:00:00+00:00").receipt == Receipt.DELIVERED
     wait_until(lambda: alertmanager_alerts(alertmanager) == {}, "it is over")
     assert send("fired", 6).detail == "not sent: a later word on it was taken already"
-    storm = {
-        "title": "1000 stations are silent",
-        "text": "storm",
-        "alerts": [{**ALERT, "id": "e2"}, {**ALERT, "id": "e3"}],
-    }
-    assert sender.send(Notification("storm", "c", {**storm, "tick": BODY["tick"]}), 1).receipt == Receipt.DELIVERED
+
+    def group(key, tick, said):
+        alerts = [{**ALERT, "id": episode, "level": level} for episode, level in (("e2", "red"), ("e3", "yellow"))]
+        body = {"title": "2 alerts changed", "text": "group", "transition": "several", "alerts": alerts}
+        tick = f"2026-03-01T0{tick}:00:00+00:00"
+        return sender.send(Notification(key, "c", {**body, "episodes": said, "tick": tick}), 1)
+
+    assert group("both", 6, {"e2": "fired", "e3": "fired"}).receipt == Receipt.DELIVERED
+    both = {("e2", "red"): "active", ("e3", "yellow"): "active"}
+    wait_until(lambda: alertmanager_alerts(alertmanager) == both, "every alert of the group stands")
+    assert group("one ends", 7, {"e2": "data_lost", "e3": "withdrawn"}).receipt == Receipt.DELIVERED
+    wait_until(lambda: alertmanager_alerts(alertmanager) == {("e2", "red"): "active"}, "each by what it did itself")
     assert sender.send(Notification("about none", "c", {"text": "flapping"}), 1).receipt == Receipt.DELIVERED
 
 

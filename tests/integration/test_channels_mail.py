@@ -18,6 +18,7 @@ from contracts.portal import Portal
 from contracts.ports import Notification
 from contracts.reasons import Receipt
 from notify.senders.mail import MailSender
+from store.portal_db import PORTAL_DB, Account, PortalDb
 from tests.builders import site
 
 from .notes import ALERT, AT, BODY, NOTE, PEOPLE, TEXT, Fixed
@@ -124,22 +125,27 @@ def test_who_may_acknowledge_gets_a_mail_of_their_own_with_a_link_that_verifies(
     box, key = mailbox(), tmp_path / "portal.key"
     key.write_text("k" * 32)
     people = [{"person": "wang", **PEOPLE[0]}, {"person": "li", **PEOPLE[1]}]
+    people += [{"person": name, "name": name, "mail": f"{name}@example.org"} for name in ("plant", "gone", "nobody")]
+    with PortalDb(tmp_path / PORTAL_DB) as db:
+        for name, role in (("wang", "duty"), ("li", "duty"), ("plant", "enterprise"), ("gone", "duty")):
+            db.add_user(Account(name, name, role, "city", (), 0, 1 if name == "gone" else None), "no password", "test")
     note = Notification("e1:fired:1", "c", {**BODY, "people": people})
     portal = Portal(public_url="https://centre.example", key_file=str(key))
     with ExitStack() as stack:
         told = site(channels=(mail(box.port, certificates),), portal=portal)
-        sender = channels_of(told, Fixed(), stack)["c"].sender
+        sender = channels_of(told, Fixed(), stack, tmp_path)["c"].sender
         box.refuses = {"li@example.org": "450 later"}
         assert sender.send(note, 1).receipt == Receipt.FAILED
         box.refuses = {}
         assert sender.send(note, 2).receipt == Receipt.DELIVERED
         resolved = {**note.body, "transition": "resolved", "alert": {**ALERT, "resolved_at": BODY["tick"]}}
         assert sender.send(Notification("e1:resolved:2", "c", resolved), 1).receipt == Receipt.DELIVERED
+    others = ["plant@example.org", "gone@example.org", "nobody@example.org"]
     assert [recipients for recipients, _ in box.taken] == [
         ["wang@example.org"],
-        ["duty@example.org"],
+        ["duty@example.org", *others],  # whoever could do nothing by a link
         ["li@example.org"],
-        ["duty@example.org", "wang@example.org", "li@example.org"],  # it is over: nothing to acknowledge
+        ["duty@example.org", "wang@example.org", "li@example.org", *others],  # it is over: nothing to acknowledge
     ]
     texts = [message.get_content() for _, message in box.taken]
     for text, person in ((texts[0], "wang"), (texts[2], "li")):

@@ -26,6 +26,7 @@ from .broker import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 ZUNYI = ROOT / "deploy" / "sites" / "zunyi"
+SMALL = ROOT / "tests" / "golden" / "site_errors" / "base"  # three stations: a day of them is soon worked off
 KINDS = {"exceedance", "stuck", "dropout", "malformed", "treatment_off"}
 
 
@@ -79,12 +80,14 @@ def test_sixty_seconds_at_the_usual_speed_after_less_than_a_minute_of_history():
 
 
 @pytest.mark.parametrize(
-    ("when", "says"), [("24 h of history", "before the history"), ("simulated time", "Alerts while live")]
+    ("when", "says", "site"),
+    [("24 h of history", "before the history", ZUNYI), ("simulated time", "Alerts while live", SMALL)],
+    ids=["history", "live"],
 )
-def test_ctrl_c_ends_it_cleanly_in_history_and_live(when, says, tmp_path):
+def test_ctrl_c_ends_it_cleanly_in_history_and_live(when, says, site, tmp_path):
     state_dir = tmp_path / "state"
     with subprocess.Popen(
-        command("--state", str(state_dir)),
+        command("--state", str(state_dir), "--site", str(site)),
         cwd=ROOT,
         env=environment(PYTHONUNBUFFERED="1"),
         stdout=subprocess.PIPE,

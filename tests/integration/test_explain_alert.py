@@ -12,7 +12,7 @@ from store.alert_reads import Wanted, reading
 from store.archive import TABLES
 from store.parquet import write_parquet
 
-from .test_verify import MINUTES, decide, feed, journal, site_at, sql, tell
+from .evidence import MINUTES, decide, feed, journal, site_at, sql, tell
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,19 @@
 """Another site on a running state directory: the engine goes on from where it stands, all turn at the same row."""
 
 import shutil
+import threading
 from contextlib import closing, contextmanager
 
 import pytest
 from typer.testing import CliRunner
 
+from app.bench.mosquitto import wait_until
 from app.cli import app as cli
 from app.commands.run import cannot_run
 from app.evidence.link import Broken
 from app.evidence.verify import verify
 from app.health.status import status_of
+from app.influx.part import run_influx
 from app.operators.spool import journalling, waiting
 from app.outputs import VERDICT_ORDER
 from app.replay import replay
@@ -19,6 +22,7 @@ from app.service.engine import Engine, JournalFeed
 from app.service.export import export
 from app.service.recovery import DIFFERENCES
 from app.site.files import load_site
+from app.site.in_force import InForce
 from app.site.kept import from_kept
 from app.site.record import activation, keep, last_activated, site_content
 from app.site.rule_files import load_rules
@@ -29,6 +33,7 @@ from store.journal import Journal
 from store.journal_reader import last_payload
 from store.state_db import StateDb
 from tests.builders import START, minutes
+from tests.unit.test_influx_answers import Server
 
 from .test_checkpoint import FILES
 from .test_engine import clock_row, message, payload
@@ -240,6 +245,74 @@ def test_rules_and_limits_are_reloaded_while_everything_runs(running):
     held = status_of(running.state_dir, START).site
     assert (held.body["sha256"], held.actor) == (running.sha256, "chen")
     assert "it holds already" in reload(running).output
+
+
+def test_a_part_beside_the_engine_is_given_each_site_once_also_one_that_held_before(tmp_path, caplog):
+    running = Centre(tmp_path)
+    first = running.sha256
+    running.collect(0, 1)
+    running.write(LIMITS_ONLY)
+    part = InForce(running.state_dir, running.sha256, "a part", look_every_s=0.0)
+    assert part.changed() is None  # the journal still names the one before
+    running.collect(1, 2)
+    assert part.changed() is None  # now its own
+    running.write(SITE)
+    running.collect(2, 3)
+    assert part.changed().name == first
+    assert part.changed() is None
+    running.write({"registry/limits.csv": SITE["registry/limits.csv"].replace("DUST,", "DUST.2,")})
+    (running.state_dir / "sites" / f"{running.sha256}.json").unlink()
+    running.collect(3, 4)
+    assert part.changed() is None
+    assert "a part goes on with the site it has" in caplog.text
+    running.write(LIMITS_ONLY)
+    running.collect(4, 5)
+    assert part.changed().name == running.sha256
+
+
+class Lines(Server):
+    """An InfluxDB that takes everything."""
+
+    def __init__(self):
+        self.taken = []
+        super().__init__()
+
+    def take(self, lines):
+        self.taken += lines
+        return 204, None, {}
+
+    def has(self, *parts):
+        return any(all(part in line for part in parts) for line in list(self.taken))
+
+
+def test_the_influxdb_writer_goes_on_with_the_limits_that_hold(tmp_path):
+    """A limit that came with a reload has its basis in the lines, without a restart."""
+    (tmp_path / "token").write_text("t")
+    running, stop = Centre(tmp_path), threading.Event()
+    with closing(Lines()) as server:
+        influxdb = f"influxdb: {{url: {server.url!r}, token_file: {str(tmp_path / 'token')!r}}}\n"
+        running.write({"site.yaml": SITE["site.yaml"] + influxdb})
+        running.collect(0, TURN)
+        running.decide()
+        about = (running.site, running.state_dir, ScaledClock(START, 1), stop, running.sha256)
+        writer = threading.Thread(target=run_influx, args=about)
+        writer.start()
+        try:
+            wait_until(lambda: server.has("verdict,", "limit_id=SO2,", "basis=permit,"), "lines by the first site")
+            n = len(server.taken)
+            old = "SO2,O1,a21026,minute,50,mg/m3,permit"
+            limits = SITE["registry/limits.csv"].replace(old, "SO2.2,O1,a21026,minute,55,mg/m3,agreement")
+            running.write({"registry/limits.csv": limits})
+            running.collect(TURN, TURN)
+            wait_until(lambda: any(line.startswith("registry,") for line in server.taken[n:]), "it looked again")
+            running.collect(TURN + 1, TURN + 5)
+            running.decide()
+            wait_until(lambda: server.has("verdict,", "limit_id=SO2.2,", "basis="), "lines by the second site")
+        finally:
+            stop.set()
+            writer.join(30)
+        assert not writer.is_alive()
+        assert server.has("limit_id=SO2.2,", "basis=agreement,")
 
 
 def test_what_other_parts_have_read_when_they_were_started_is_not_reloaded(running):

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -16,17 +17,21 @@ from app.health.status import status_of
 from app.sending.channels import Outgoing, channels_of
 from app.sending.senders import refuse_unknown, run_senders, send_due, take_up_paces
 from app.sending.trend import trend_of, trend_pictures
+from app.texts.told import ToldTexts
 from contracts.channels import DingTalk, Webhook
 from contracts.clock import SystemClock
 from contracts.ports import Notification, Sent
 from contracts.reasons import Receipt
 from notify.outbox import ATTEMPTS_MAX
 from notify.senders.pace import Pace
+from notify.telling.plan import compile_telling
 from store.archive import Archive
 from store.journal import epoch_us
 from store.spans import SpanFiles
 from store.state_db import SpanRow, StateDb
 from tests.builders import START, minutes, site
+from tests.telling_site import START as TOLD_AT
+from tests.telling_site import change, seconds, told, told_site
 
 from .broker import wait_until
 from .receivers import NEVER, Reply
@@ -115,6 +120,33 @@ def test_a_channels_rate_is_kept_and_everything_arrives_in_order(tmp_path):
     times = [at for *_, at in line.took]
     assert all(times[n + 20] - times[n] >= timedelta(seconds=60) for n in range(30))
     assert times[-1] < START + minutes(3)
+
+
+def test_ten_thousand_alerts_in_a_minute_are_a_handful_of_messages_and_reach_a_slow_robot_in_minutes(tmp_path):
+    """500 stations, 20 rules: telling, words, outbox, and a robot that takes twenty a minute."""
+    told_by = told_site({"routes": [{"route": "all", "channels": ["hook"], "repeat_every": "30m"}]}, stations=500)
+    plan = compile_telling(told_by)
+    rows = [
+        change("fired", TOLD_AT + seconds(n % 60), f"S{n % 500 + 1}", rule=f"r{n // 500}", opened_at=TOLD_AT)
+        for n in range(10_000)
+    ]
+    began_s = time.monotonic()
+    found = told(plan, rows, to=TOLD_AT + minutes(31))
+    changes = [one for one in found.planned if one.kind != "repeat"]
+    assert sum(len(one.items) for one in changes) == 10_000
+    assert len(changes) <= 20 * (20 + 3)  # of 20 rules: at most 20 alone, and the rest in two or three
+    assert len(found.planned) - len(changes) <= 20 * 40
+    texts = ToldTexts(told_by, plan)
+    made = [texts.notification(one) for one in changes]
+    assert max(len(json.dumps(one.body)) for one in made) < 1_000_000
+    clock = ManualClock(TOLD_AT + minutes(2))
+    line = Line(clock, takes_s=0.5)
+    with StateDb(tmp_path / "state.db") as db:
+        db.commit_span(SpanRow(1, None, "", 0, 1, None, None, {}), notifications=made, now_us=epoch_us(clock.at))
+        assert time.monotonic() - began_s < 60  # 2 s were measured
+        assert sum(len(db.telling.told_of(row["episode"]["id"])) == 1 for row in rows[::97]) == len(rows[::97])
+        drive(db, {"hook": Outgoing(line, Pace("hook", ((20, 60.0),)))}, clock, TOLD_AT + minutes(30), seconds(10))
+        assert db.outbox_counts() == {"delivered": len(made)}
 
 
 def test_a_restart_goes_on_counting_and_goes_on_resting(tmp_path):

@@ -131,7 +131,7 @@ def test_golden_stories_tell_what_is_expected_live_in_pieces_and_in_a_replay(cas
     decide(site_, tmp_path, rows=25, restart_every=3)
     assert story_told(tmp_path) == (GOLDEN / case / "expected.txt").read_text(encoding="utf-8")
     export(tmp_path).write(tmp_path / "live")
-    for step_rows in (7, 100_000):
+    for step_rows in (31, 100_000):
         feed = read_after(directory, 0, 1_000_000)
         replay(feed, site_, RULES, step_rows=step_rows, close=False).write(tmp_path / "replayed")
         for name in FILES:

@@ -3,7 +3,10 @@
 from datetime import timedelta
 
 from app.operators import spool
+from app.service.collector import journal_directory
 from contracts.records import decode
+from store.journal import epoch_us
+from store.seal import seal_segments
 
 MARKS = "/api/v1/marks"
 STATION = "XS-COAL-1"
@@ -97,3 +100,31 @@ def test_maintenance_enters_a_check_of_an_analyser(own):
     (record,) = [decode(path.read_bytes()) for path in spool.waiting(own.state_dir)]
     assert (record.action, record.body["passed"]) == ("qc", "false")
     assert own.client("enterprise").post("/api/v1/checks", json=body).status_code == 403
+
+
+def test_the_journals_are_read_again_when_somebody_said_something_and_otherwise_not(own):
+    facts = own.app.state.centre.facts
+
+    last, _ = facts.marks()
+
+    def read(seconds):
+        """How many marks there are, and whether they are those of the last reading."""
+        nonlocal last
+        own.clock.at += timedelta(seconds=seconds)
+        before, (last, _) = last, facts.marks()
+        return len(last), last is before
+
+    assert [read(seconds) for seconds in (1, 60, 3600)] == [(0, True)] * 3
+    own.journal()  # clock rows alone
+    assert read(10) == (0, True)
+    make(own)
+    own.journal()
+    assert read(10) == (1, False)
+    own.clock.at += timedelta(days=2)
+    make(own)
+    own.journal()
+    own.clock.at += timedelta(days=2)
+    own.journal()  # the segment before this one is closed
+    seal_segments(journal_directory(own.state_dir, "main"), epoch_us(own.clock.at))
+    assert read(10) == (2, False)
+    assert read(10) == (2, True)

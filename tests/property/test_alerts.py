@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.reasons import Alert
+from contracts.reasons import LEVELS, Alert
 from rules.alerts.episodes import Machine, Window, fold
 from rules.alerts.update import AlertState, record, update
 from rules.alerts.verdict_past import folded_columns, window_of
@@ -24,11 +24,13 @@ RULE = LimitRule(
     levels={"yellow": 0.9, "orange": 1.0, "red": 2.0},
     pending="3m",
     recovery="2m",
+    hysteresis_pct=10,  # of 45, the mildest level: good again from 40.5 down
 )
 # minute -> value in mg/m3 (null: nothing sent), delay in minutes
 series = st.lists(
     st.tuples(
-        st.sampled_from([None, 10.0, 44.9, 45.0, 45.1, 50.0, 50.1, 100.0, 120.0]), st.sampled_from([0, 0, 0, 2, 9])
+        st.sampled_from([None, 10.0, 40.5, 40.6, 44.9, 45.0, 45.1, 50.0, 50.1, 100.0, 120.0]),
+        st.sampled_from([0, 0, 0, 2, 9]),
     ),
     max_size=40,
 )
@@ -60,7 +62,7 @@ def run(plan, rows, cuts=()):
 
 def folded_at_once(plan, judged):
     """Episodes of the latest verdicts, in one fold from the beginning."""
-    latest = folded_columns(judged).unique(["binding", "window_at"], keep="last", maintain_order=True)
+    latest = folded_columns(plan, judged).unique(["binding", "window_at"], keep="last", maintain_order=True)
     found = []
     for (binding,), rows in latest.partition_by("binding", as_dict=True, maintain_order=True).items():
         about = plan.bindings.row(binding, named=True)
@@ -109,13 +111,14 @@ def test_transitions_tell_the_same_story_as_the_episodes(rows):
     assert alive == {START.fromisoformat(e["opened_at"]): e["state"] for e in episodes}
 
 
-levels = st.lists(st.sampled_from(["yellow", "orange", "red", None, "?"]), max_size=30)
+levels = st.lists(st.sampled_from(["yellow", "orange", "red", None, "near", "?"]), max_size=30)
 
 
 @given(levels, st.integers(0, 4), st.integers(0, 4))
 def test_the_fold_agrees_with_a_naive_reading_of_the_series(marks, pending, recovery):
     windows = [
-        Window(START + minutes(n), 60, None if mark == "?" else mark, mark != "?", n) for n, mark in enumerate(marks)
+        Window(START + minutes(n), 60, mark if mark in LEVELS else None, mark != "?", n, near=mark == "near")
+        for n, mark in enumerate(marks)
     ]
     machine, ended = fold(Machine(), windows, pending * 60, recovery * 60)
     got = [(e.opened_at, e.resolved_at) for e in [*ended, *([machine.open] if machine.open else [])]]
@@ -123,14 +126,17 @@ def test_the_fold_agrees_with_a_naive_reading_of_the_series(marks, pending, reco
 
 
 def naive(marks, pending, recovery):
-    """Episodes by scanning: opens when enough bad windows gathered without a good one, ends likewise."""
+    """Episodes by scanning: opens when enough bad windows gathered without a good one, ends likewise.
+
+    What is near is good enough for nothing to begin, and not for anything to end.
+    """
     found, i, n = [], 0, len(marks)
     while i < n:
-        if marks[i] in (None, "?"):
+        if marks[i] not in LEVELS:
             i += 1
             continue
         begin, bad = i, 0
-        while i < n and marks[i] is not None:
+        while i < n and marks[i] not in (None, "near"):
             bad += marks[i] != "?"
             if bad and bad >= pending and marks[i] != "?":
                 break
@@ -153,6 +159,26 @@ def test_missing_data_never_clear_an_alert_and_say_so():
     _, changes, episodes = run(plan_of(), rows)
     assert [str(change.transition) for change in changes] == ["fired", "data_lost"]
     assert episodes[0]["state"] == str(Alert.NO_DATA)
+
+
+def test_an_open_alert_ends_only_when_the_value_is_back_by_the_rules_hysteresis():
+    """By 10 % of the mildest level: 40.5 of 45. Nothing begins for it, and no verdict is another one."""
+    high, near, back = [(50.1, 0)] * 3, [(44.9, 0)] * 10, [(40.5, 0)] * 2
+    judged, _, (episode,) = run(plan_of(), [*near, *high, *near, (40.5, 0), *near, *back])
+    assert episode["opened_at"] == (START + minutes(10)).isoformat()
+    assert episode["resolved_at"] == (START + minutes(10 + 3 + 10 + 1 + 10 + 2)).isoformat()
+    without = RULE.model_copy(update={"hysteresis_pct": 0})
+    plain, _, (first,) = run(plan_of(without), [*near, *high, *near, (40.5, 0), *near, *back])
+    assert first["resolved_at"] == (START + minutes(15)).isoformat()
+    assert plain.equals(judged)
+    lower = FlatLineRule(id="f", kind="flat_line", period="hour", level="yellow", hysteresis_pct=10)
+    assert plan_of(lower).bindings["clear"].to_list() == [None]  # nothing is within a tenth of zero
+
+
+def test_a_lower_limit_is_come_back_to_from_below():
+    above = compile_plan(site(limits=[{"period": "minute", "comparator": ">="}]), [RULE])
+    _, _, (episode,) = run(above, [(10.0, 0)] * 3 + [(60.0, 0)] * 3 + [(62.0, 0)] * 2)
+    assert episode["resolved_at"] == (START + minutes(8)).isoformat()  # 50 / 0.9 is 55.6, and a tenth of it beyond
 
 
 def test_a_value_at_the_limit_is_within_and_one_above_is_not():

@@ -172,6 +172,22 @@ def test_nothing_is_told_twice_and_nothing_is_forgotten(data):
         assert all(item.decided_at <= one.tick for item in one.items)
 
 
+CALM = {key: value for key, value in ROUTING.items() if key not in ("inhibit", "flapping")}  # these explain an end
+CALM["routes"] = [ROUTING["routes"][0], {**ROUTING["routes"][1], "tells": [*ROUTING["routes"][1]["tells"], "reopened"]}]
+CALM_PLAN = planned_by(CALM)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whoever_was_told_of_an_alert_is_told_when_it_is_over(data):
+    rows = data.draw(lives())
+    actions = data.draw(words(rows))
+    found = told(CALM_PLAN, rows, actions=actions, to=START + timedelta(days=3))
+    is_over = {row["episode"]["id"]: not row["episode"]["open"] for row in rows}
+    last = {(one.route, item.record["id"]): item for one in found.planned for item in one.items}
+    assert [item for (_, episode), item in last.items() if is_over[episode] and item.record["open"]] == []
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_silence_of_everything_tells_nothing_while_it_lasts(data):

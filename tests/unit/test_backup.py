@@ -15,6 +15,7 @@ from store import state_db
 from store.backup import MANIFEST, RESTORING, BackupRefused, back_up, read_manifest, restore
 from store.journal import Journal, epoch_us, segment_paths
 from store.journal_reader import read_after, verify_chain
+from store.portal_db import PortalDb
 from store.seal import seal_segments
 from store.spans import span_name
 from store.state_db import SpanRow, StateDb
@@ -81,6 +82,37 @@ def test_rows_only_in_the_write_ahead_log_are_in_the_copy(state, tmp_path):
         assert wal.stat().st_size > 0
         back_up(state, tmp_path / "out", NOON)
     assert read_after(tmp_path / "out" / "journal" / "main", 0, 100)["payload"][-1] == b"9"
+
+
+def test_what_only_its_owner_reads_nobody_else_reads_in_the_copy_or_when_it_is_put_back(state, tmp_path):
+    """Whatever the umask: portal.db has password hashes."""
+
+    def modes(folder):
+        return {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir() if path.is_file()}
+
+    (state / "own").write_text("secret")
+    (state / "own").chmod(0o600)
+    before = os.umask(0o022)
+    try:
+        with PortalDb(state / "portal.db"):
+            back_up(state, tmp_path / "out", NOON)
+            live = modes(state)
+        restore(tmp_path / "out", tmp_path / "again")
+        put_back = modes(tmp_path / "again")
+        (tmp_path / "again" / "portal.db").chmod(0o644)
+        with PortalDb(tmp_path / "again" / "portal.db"):
+            opened = modes(tmp_path / "again")
+    finally:
+        os.umask(before)
+    mine = dict.fromkeys(("portal.db", "portal.db-wal", "portal.db-shm"), "0o600")
+    assert mine.items() <= live.items()
+    assert mine.items() <= opened.items()
+    for copied in (modes(tmp_path / "out"), put_back):
+        assert {name: copied[name] for name in ("own", "portal.db", "state.db")} == {
+            "own": "0o600",
+            "portal.db": "0o600",
+            "state.db": live["state.db"],
+        }
 
 
 def test_what_did_not_change_since_an_earlier_backup_is_linked(state, tmp_path):

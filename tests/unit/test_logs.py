@@ -7,7 +7,7 @@ import logging
 import httpx
 import pytest
 
-from app.health.logs import JsonLines, TextLines, blotted, configure
+from app.health.logs import JsonLines, TextLines, blotted, configure, configured_form
 
 SECRETS = [
     "HTTP Request: POST https://oapi.example/robot/send?access_token=SECRET123&timestamp=1 200",
@@ -88,6 +88,7 @@ def test_the_library_that_calls_webhooks_does_not_log_their_addresses(form, caps
     before, level = list(root.handlers), root.level
     try:
         configure(form)
+        assert configured_form() == form  # for a process that this one starts
         transport = httpx.MockTransport(lambda _: httpx.Response(200))
         with httpx.Client(transport=transport) as client:
             client.post("https://oapi.example/robot/send?access_token=SECRET123")

@@ -55,3 +55,13 @@ def test_the_base_site_itself_passes_the_check(base):
     text, stopped = check(base)
     assert not stopped
     assert text.startswith("golden: 3 stations")
+
+
+@pytest.mark.usefixtures("base")
+def test_a_library_file_there_is_none_of_is_named_where_it_stands():
+    with Path("site.yaml").open("a", encoding="utf-8") as about:
+        about.write("library:\n  - flue_gas\n  - watr\n")
+    line = len(Path("site.yaml").read_text(encoding="utf-8").splitlines())
+    assert check(Path())[0] == (
+        f"site.yaml:{line}: library[1]: 'watr' is not a rule file of the library; did you mean 'water'?"
+    )

@@ -198,6 +198,9 @@ def test_the_alert_is_told_with_its_pending_and_recovery(explained):
     assert "good for 1h of the 2h it takes: the alert stays open" in third
     _, fourth = explained(series, "11:00", rules=rules)
     assert "good for 2h: the alert ends" in fourth
+    rules = RULES.replace("recovery: 2h", "hysteresis_pct: 10")
+    _, near = explained(['{factor: a21026, values: "58x60 43x60"}'], "09:00", rules=rules)
+    assert "within, but nearer to the level than the rule's hysteresis: the alert stays open" in " ".join(near.split())
 
 
 def test_an_hour_without_data_neither_raises_nor_clears(explained):

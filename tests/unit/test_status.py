@@ -146,7 +146,9 @@ def test_a_collector_without_a_clock_row_for_more_than_a_minute(centre):
 
 
 def test_a_collector_whose_clock_is_ahead(centre):
-    only(attention(status_of(centre, START, limited())), "main", "5 min ahead")
+    status = status_of(centre, START, limited())
+    only(attention(status), "main", "5 min ahead")
+    assert "newest data 4 min ahead;" in " ".join(as_text(status, [], "UTC").split())
 
 
 def test_a_collector_of_the_site_that_never_spoke(centre):

@@ -14,9 +14,9 @@ from store.journal import epoch_us
 
 from .. import passwords
 from ..alerts import words
-from ..auth import centre_of, permitted, user_of
+from ..auth import centre_of
 from ..centre import Centre
-from ..links import ACKNOWLEDGE, PATH, Link
+from ..links import ACKNOWLEDGE, PATH, Link, may_acknowledge
 from ..submit import put
 
 _REFUSED = {"description": "Refused, in words", "content": {"text/html": {"schema": {"type": "string"}}}}
@@ -40,8 +40,8 @@ _SAID = {
     "gone": (404, "没有此告警", "There is no such alert"),
     "not_permitted": (
         403,
-        "此账户已停用,或不能确认该告警",
-        "This account is disabled, or may not acknowledge this alert",
+        "没有此账户,或此账户已停用或不能确认该告警;请与系统管理员联系",
+        "There is no such account, or it is disabled, or may not acknowledge this alert; ask the administrator",
     ),
     "unknown": (404, "本站未启用签名链接", "This portal has no signed links"),
     "done": (202, "已记录:{person} 确认了该告警", "Recorded: {person} has acknowledged the alert"),
@@ -117,11 +117,8 @@ def _checked(centre: Centre, alert: str, person: str, until: str, sig: str) -> t
         body, row = db.episode(alert), db.last_transition_of(alert)
     if body is None:
         raise Refused("gone")
-    account = centre.db.user(person)  # whoever has an account here may do by a link what they may do by it
-    if account is not None:
-        may = permitted(user_of(centre, account, "link"), "alerts.acknowledge", body["station"])
-        if not (account.is_enabled and may):
-            raise Refused("not_permitted")
+    if not may_acknowledge(centre.db.user(person), centre.places, body["station"]):
+        raise Refused("not_permitted")
     return link, row
 
 
