@@ -9,12 +9,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from contracts.factors import standard_factors
+
 from .look import PLAIN_STEPS, Language, Say, say_in, thresholds
 from .query import ZONE, Query, TagValues, Where, as_json, influxql
 
 SCHEMA_VERSION = 42
 COLUMNS = 24
 LABEL = r"/^(?<text>.*) \[(?<value>[^\]]*)\]$/"  # "name [identifier]"
+UNIT = "$tag_unit"  # a series whose name ends in it is drawn on its unit's axis, where the panel has no unit
+# values are kept in these, and mass rates in kg/h; a number without a unit has the panel's own axis
+_UNITS = sorted({one.unit for one in standard_factors().values()} - {"1"} | {"kg/h"})
 SOURCES = {bucket: {"type": "influxdb", "uid": f"gi-{bucket}"} for bucket in ("raw", "minute", "hour", "day", "events")}
 
 Json = dict[str, Any]
@@ -23,7 +28,7 @@ Json = dict[str, Any]
 @dataclass(frozen=True)
 class Target:
     query: Query
-    alias: str = ""  # of series, with $tag_<name> and $col
+    alias: str = ""  # of series, with $tag_<name> and $col; see UNIT
     is_dashed: bool = False  # drawn as a limit
 
 
@@ -60,6 +65,7 @@ class Variable:
     label: str
     query: TagValues
     is_multi: bool = True
+    default: tuple[str, str] | None = None  # value, text: chosen at first where it is offered; None: all
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,8 @@ def render(board: Board, language: Language) -> Json:
 
 def _variable(one: Variable, say: Say) -> Json:
     everything = {"text": say("全部", "All"), "value": "$__all"}
-    current = {key: [value] for key, value in everything.items()} if one.is_multi else {}
+    first = everything if one.default is None else dict(zip(("value", "text"), one.default, strict=True))
+    current = {key: [value] for key, value in first.items()} if one.is_multi else {}
     return {
         "type": "query",
         "name": one.name,
@@ -258,6 +265,16 @@ def _overrides(one: Panel) -> list[Json]:
                 "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": colour}}],
             }
         )
+    if one.unit == "short" and any(target.alias.endswith(UNIT) for target in one.targets):
+        for unit in _UNITS:
+            pattern = "/ " + unit.replace("/", "\\/") + "$/"
+            value = "percent" if unit == "%" else f"suffix: {unit}"
+            made.append(
+                {
+                    "matcher": {"id": "byRegexp", "options": pattern},
+                    "properties": [{"id": "unit", "value": value}],
+                }
+            )
     for column, table in one.mapped.items():
         made.append(
             {
@@ -362,8 +379,27 @@ OF_STATION = (Where("station", "=~", "station"),)
 OF_FACTOR = (Where("factor", "=~", "factor"),)
 
 
-def variables(say: Say, language: Language, *names: str, single: str = "") -> tuple[Variable, ...]:
-    """County, park, enterprise, station, factor, those named; each offers what those before it leave."""
+def to_station(say: Say, language: Language) -> tuple[str, str]:
+    """The link of a table's rows whose second column is a station."""
+    return say("站点详情", "Station"), _of_station("station", language)
+
+
+def to_limits(say: Say, language: Language) -> tuple[str, str]:
+    """Likewise, to all factors of it."""
+    return say("限值与趋势", "Limits and trends"), f"{_of_station('limits', language)}&var-factor=$__all"
+
+
+def _of_station(uid: str, language: Language) -> str:
+    return f"/d/{uid_of(uid, language)}?var-station=${{__value.raw}}&${{__url_time_range}}"
+
+
+def variables(
+    say: Say, language: Language, *names: str, single: str = "", factor: tuple[str, str] | None = None
+) -> tuple[Variable, ...]:
+    """County, park, enterprise, station, factor, those named; each offers what those before it leave.
+
+    single: of which one is chosen, not several; factor: the one chosen at first, value and text.
+    """
     labels = {
         "county": say("区县", "County"),
         "park": say("园区", "Park"),
@@ -375,5 +411,6 @@ def variables(say: Say, language: Language, *names: str, single: str = "") -> tu
     for n, name in enumerate(names):
         where = tuple(Where(before, "=~", before) for before in names[:n])
         query = TagValues("events", "registry", f"{name}_{language}", where)
-        made.append(Variable(name, labels[name], query, is_multi=name != single))
+        default = factor if name == "factor" else None
+        made.append(Variable(name, labels[name], query, is_multi=name != single, default=default))
     return tuple(made)

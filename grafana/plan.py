@@ -4,7 +4,8 @@ Promises: columns `time`, the group's tags, the query's columns, sorted by group
 Does not promise: anything about rows that are not unique by tags and time; InfluxDB keeps the last written of them.
 """
 
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -14,33 +15,43 @@ from .query import AUTO, ZONE, Bindings, Column, Query, TagValues, Where, has_zo
 
 def values(query: TagValues, rows: pl.LazyFrame, bindings: Bindings) -> list[str]:
     """The tag's values, sorted."""
-    kept = filtered(rows, query.where, bindings).select(pl.col(query.tag)).drop_nulls().unique()
+    kept = filtered(rows, query.where, bindings.variables).select(pl.col(query.tag)).drop_nulls().unique()
     return sorted(kept.collect().to_series().to_list())
 
 
 def plan(query: Query, rows: pl.LazyFrame, bindings: Bindings) -> pl.LazyFrame:
     """rows: of contracts.series, one a point."""
-    kept = filtered(rows, query.where, bindings)
+    kept = filtered(rows, query.where, bindings.variables)
     if not any(one.aggregation for one in query.columns):
-        return _points(query, _in_range(kept, query, bindings, timedelta()))
+        return _points(query, _in_range(kept, query, bindings))
     if query.is_selection:
-        return _newest(query, _in_range(kept, query, bindings, timedelta()))
+        return _newest(query, _in_range(kept, query, bindings))
     if query.every is None:
-        return _whole(query, _in_range(kept, query, bindings, timedelta()), bindings)
+        return _whole(query, _in_range(kept, query, bindings), bindings)
     return _by_time(query, kept, bindings)
 
 
-def filtered(rows: pl.LazyFrame, where: tuple[Where, ...], bindings: Bindings) -> pl.LazyFrame:
+def range_read(query: Query, bindings: Bindings) -> tuple[datetime, datetime] | None:
+    """Both ends, to the millisecond as InfluxQL has them; None: of all time. A difference begins a bucket earlier."""
+    if not query.is_in_range:
+        return None
+    from_at, to_at = (
+        at.replace(microsecond=at.microsecond // 1000 * 1000) for at in (bindings.from_at, bindings.to_at)
+    )
+    return from_at - width_of(query, bindings) if _has_difference(query) else from_at, to_at
+
+
+def filtered(rows: pl.LazyFrame, where: tuple[Where, ...], variables: Mapping[str, Sequence[str]]) -> pl.LazyFrame:
     """The rows for which every condition holds."""
     for one in where:
-        rows = rows.filter(_holds(one, bindings))
+        rows = rows.filter(_holds(one, variables))
     return rows
 
 
-def _holds(one: Where, bindings: Bindings) -> pl.Expr:
+def _holds(one: Where, variables: Mapping[str, Sequence[str]]) -> pl.Expr:
     column = pl.col(one.column)
     if one.operator == "=~":
-        chosen = bindings.variables.get(str(one.value))
+        chosen = variables.get(str(one.value))
         # a point without the tag is one whose tag is empty
         return pl.lit(True) if chosen is None else column.fill_null("").is_in(list(chosen))
     compare = {
@@ -54,13 +65,13 @@ def _holds(one: Where, bindings: Bindings) -> pl.Expr:
     return compare(one.value).fill_null(False)
 
 
-def _in_range(rows: pl.LazyFrame, query: Query, bindings: Bindings, before: timedelta) -> pl.LazyFrame:
-    if not query.is_in_range:
-        return rows
-    from_at, to_at = (
-        at.replace(microsecond=at.microsecond // 1000 * 1000) for at in (bindings.from_at, bindings.to_at)
-    )
-    return rows.filter(pl.col("time").is_between(from_at - before, to_at))
+def _in_range(rows: pl.LazyFrame, query: Query, bindings: Bindings) -> pl.LazyFrame:
+    range_ = range_read(query, bindings)
+    return rows if range_ is None else rows.filter(pl.col("time").is_between(*range_))
+
+
+def _has_difference(query: Query) -> bool:
+    return any(one.is_difference for one in query.columns)
 
 
 def _points(query: Query, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -91,15 +102,15 @@ def _whole(query: Query, rows: pl.LazyFrame, bindings: Bindings) -> pl.LazyFrame
     """One row a group; its time is the beginning of the range."""
     at = pl.lit(bindings.from_at).dt.cast_time_unit("us").dt.convert_time_zone("UTC").alias("time")
     made = _grouped(rows, [], query).filter(_is_anything(query))
-    return made.select(at, *query.group, *(one.called for one in query.columns)).sort(*query.group or ["time"])
+    return made.select(at, *query.group, *_finished(query)).sort(*query.group or ["time"])
 
 
 def _by_time(query: Query, rows: pl.LazyFrame, bindings: Bindings) -> pl.LazyFrame:
-    width = width_of(query, bindings)
-    has_difference = any(one.is_difference for one in query.columns)
-    kept = _in_range(rows, query, bindings, width if has_difference else timedelta())
+    kept = _in_range(rows, query, bindings)
     bucketed = kept.with_columns(_at=_bucket(pl.col("time"), query, bindings))
-    made = _grouped(bucketed, ["_at"], query).sort(*query.group, "_at")
+    made = _grouped(bucketed, ["_at"], query)
+    if _has_difference(query):
+        made = made.sort(*query.group, "_at")
     for one in query.columns:
         if one.is_difference:
             # to the bucket before that has a value, not to the one before on the clock
@@ -107,46 +118,55 @@ def _by_time(query: Query, rows: pl.LazyFrame, bindings: Bindings) -> pl.LazyFra
             made = made.filter(pl.col(one.called).is_not_null()).with_columns(
                 pl.when(step >= 0).then(step).alias(one.called)
             )
-    if has_difference:
+    if _has_difference(query):
         made = made.filter(pl.col("_at") >= _bucket(pl.lit(bindings.from_at), query, bindings))
-    made = made.with_columns(_scaled(pl.col(one.called), one).alias(one.called) for one in query.columns)
     made = made.filter(_is_anything(query))
     if query.fill != "none":
         made = _filled(query, made, bindings)
-    return made.select(pl.col("_at").alias("time"), *query.group, *(one.called for one in query.columns)).sort(
-        *query.group, "time"
-    )
+    return made.select(pl.col("_at").alias("time"), *query.group, *_finished(query)).sort(*query.group, "time")
 
 
 def _grouped(rows: pl.LazyFrame, by: list[str], query: Query) -> pl.LazyFrame:
-    keys, columns = [*query.group, *by], [_aggregated(one, bool(by)) for one in query.columns]
+    """Each column's aggregate under its name, and under `_over` of it the sum it is divided by."""
+    columns = [_aggregated(one.field, str(one.aggregation)).alias(one.called) for one in query.columns]
+    columns += [_aggregated(one.over, "sum").alias(_over_of(one)) for one in query.columns if one.over]
+    keys = [*query.group, *by]
     return rows.group_by(keys).agg(columns) if keys else rows.select(columns)
 
 
+def _over_of(one: Column) -> str:
+    return f"_over {one.called}"
+
+
 def _is_anything(query: Query) -> pl.Expr:
-    """A bucket in which no column has a value is not one; a count of nothing is no value."""
-    return pl.any_horizontal(
-        (pl.col(one.called).is_not_null() & (pl.col(one.called) > 0 if one.aggregation == "count" else True))
-        for one in query.columns
-    )
+    """A bucket in which nothing that was asked has a value is not one."""
+    names = [*(one.called for one in query.columns), *(_over_of(one) for one in query.columns if one.over)]
+    return pl.any_horizontal(pl.col(names).is_not_null())
 
 
-def _aggregated(one: Column, by_time: bool) -> pl.Expr:
-    column = pl.col(one.field)
-    there = column.drop_nulls()
+def _aggregated(field: str, how: str) -> pl.Expr:
+    column = pl.col(field)
     made: Any = {
-        "mean": there.mean,
-        "min": there.min,
-        "max": there.max,
-        "count": lambda: there.count().cast(pl.Float64),
-        "sum": lambda: pl.when(column.is_not_null().any()).then(there.sum()),
+        "mean": column.mean,
+        "min": column.min,
+        "max": column.max,
+        "count": lambda: pl.when(column.count() > 0).then(column.count().cast(pl.Float64)),  # of nothing it is no value
+        "sum": lambda: pl.when(column.count() > 0).then(column.sum()),
         "last": lambda: column.sort_by("time", column).drop_nulls().last(),
-    }[str(one.aggregation)]()
-    if one.over is not None:
-        over = pl.col(one.over)
-        total = pl.when(over.is_not_null().any()).then(over.sum())
-        made = pl.when(total == 0).then(0.0).otherwise(made / total)
-    return (made if by_time else _scaled(made, one)).alias(one.called)
+    }[how]()
+    return made
+
+
+def _finished(query: Query) -> list[pl.Expr]:
+    """The columns, divided and scaled; as InfluxQL has it, after buckets were filled."""
+    found = []
+    for one in query.columns:
+        value = pl.col(one.called)
+        if one.over is not None:
+            over = pl.col(_over_of(one))
+            value = pl.when((over == 0) & value.is_not_null()).then(0.0).otherwise(value / over)
+        found.append(_scaled(value, one).alias(one.called))
+    return found
 
 
 def _scaled(value: pl.Expr, one: Column) -> pl.Expr:
@@ -165,12 +185,12 @@ def _filled(query: Query, made: pl.LazyFrame, bindings: Bindings) -> pl.LazyFram
         grid = grid.join(made.select(pl.len().alias("_n")), how="cross").filter(pl.col("_n") > 0).drop("_n")
     else:
         grid = groups.join(grid, how="cross")
-    whole = grid.join(made, on=[*query.group, "_at"], how="left", nulls_equal=True).sort(*query.group, "_at")
-    names = [one.called for one in query.columns]
+    whole = grid.join(made, on=[*query.group, "_at"], how="left", nulls_equal=True)
+    names = [*(one.called for one in query.columns), *(_over_of(one) for one in query.columns if one.over)]
     if query.fill == "0":
         return whole.with_columns(pl.col(names).fill_null(0.0))
     if query.fill == "previous":
-        return whole.with_columns(_over(pl.col(names).forward_fill(), query))
+        return whole.sort(*query.group, "_at").with_columns(_over(pl.col(names).forward_fill(), query))
     return whole.with_columns(
         pl.col(one.called).fill_null(0.0) if one.aggregation == "count" else pl.col(one.called) for one in query.columns
     )

@@ -7,6 +7,7 @@ Does not promise: to take back any other number; a row without one leaves the ol
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import polars as pl
 
@@ -20,6 +21,8 @@ LIMITS = pl.Schema({"limit_id": pl.String, "basis": pl.String, "is_lower": pl.Bo
 NO_JUDGEMENT, NOT_APPLICABLE, WITHIN = -1.0, -2.0, 0.0  # severity; 1 and more are the levels, ascending
 SEVERITY = {level: float(n) for n, level in enumerate(LEVELS, start=1)}
 
+Rows = TypeVar("Rows", pl.DataFrame, pl.LazyFrame)  # lazy ones are named lazily: only what is read of them is made
+
 _POWERS = {n: float(10**n) for n in range(23)}  # exact in a float
 _PH = "w01001"  # has a range, not a share of a limit
 
@@ -32,11 +35,9 @@ class Registry:
     factors: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FACTORS))
     limits: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LIMITS))
 
-    def name(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def name(self, rows: Rows) -> Rows:
         """Adds PLACE and NAMES to rows with station, factor and unit; a factor without a name is called by its code."""
-        named = rows.join(self.places, on="station", how="left", maintain_order="left").join(
-            self.factors, on="factor", how="left", maintain_order="left"
-        )
+        named = joined(joined(rows, self.places, "station"), self.factors, "factor")
         unnamed = {"place_zh": "station", "place_en": "station", "factor_zh": "factor", "factor_en": "factor"}
         return named.with_columns(
             *(pl.col(name).fill_null(NOBODY) for name in PLACE),
@@ -55,12 +56,12 @@ def span_rows(named: Mapping[str, pl.DataFrame], registry: Registry) -> dict[str
     return {name: rows_of(named[table]) for name, (table, rows_of) in made.items() if table in named}
 
 
-def reading_rows(readings: pl.DataFrame) -> pl.DataFrame:
+def reading_rows(readings: Rows) -> Rows:
     rows = readings.sort("device_revision", "received_at", maintain_order=True)
     return as_rows("reading", rows.rename({"event_at": "time"}))
 
 
-def aggregate_rows(aggregates: pl.DataFrame, registry: Registry) -> pl.DataFrame:
+def aggregate_rows(aggregates: Rows, registry: Registry) -> Rows:
     # one division, of two whole numbers: the nearest float to the exact mean
     count = pl.col("valid_n").cast(pl.Float64) * _ten_to("decimals")
     has = pl.col("valid_n") > 0
@@ -72,7 +73,7 @@ def aggregate_rows(aggregates: pl.DataFrame, registry: Registry) -> pl.DataFrame
     return as_rows("aggregate", registry.name(rows).rename({"window_at": "time"}))
 
 
-def verdict_rows(verdicts: pl.DataFrame, registry: Registry) -> pl.DataFrame:
+def verdict_rows(verdicts: Rows, registry: Registry) -> Rows:
     """`limit_pct`: how much of the limit the value takes; of a lower limit the limit in per cent of the value.
 
     `severity`: 1 yellow, 2 orange, 3 red, 0 none of them, -1 no judgement, -2 not applicable.
@@ -88,8 +89,7 @@ def verdict_rows(verdicts: pl.DataFrame, registry: Registry) -> pl.DataFrame:
         .otherwise(pl.col("level").replace_strict(SEVERITY, default=WITHIN, return_dtype=pl.Float64))
     )
     rows = (
-        verdicts.sort("revision", maintain_order=True)
-        .join(registry.limits, on="limit_id", how="left", maintain_order="left")
+        joined(verdicts.sort("revision", maintain_order=True), registry.limits, "limit_id")
         .with_columns(value=value, limit=limit, basis=pl.col("basis").fill_null(NOBODY))
         .with_columns(severity=severity, limit_pct=pl.when(is_share).then(100 * share))
         .with_columns(limit_pct=pl.when(pl.col("limit_pct").is_finite()).then("limit_pct"))
@@ -97,7 +97,14 @@ def verdict_rows(verdicts: pl.DataFrame, registry: Registry) -> pl.DataFrame:
     return as_rows("verdict", registry.name(rows).rename({"window_at": "time"}))
 
 
-def as_rows(measurement: str, rows: pl.DataFrame) -> pl.DataFrame:
+def joined(rows: Rows, names: pl.DataFrame, on: str) -> Rows:
+    """Each row with what `names` says of it, in the rows' order."""
+    if isinstance(rows, pl.LazyFrame):
+        return rows.join(names.lazy(), on=on, how="left", maintain_order="left")
+    return rows.join(names, on=on, how="left", maintain_order="left")
+
+
+def as_rows(measurement: str, rows: Rows) -> Rows:
     """In the measurement's columns and types: numbers as floats, an absent text as "", so that an old one goes."""
     about = MEASUREMENTS[measurement]
     return rows.select(

@@ -60,6 +60,23 @@ def free_port():
     return pick
 
 
+@pytest.fixture(scope="session")
+def free_ports():
+    """A function that gives so many free TCP ports on the loopback, all different."""
+
+    def pick(n: int) -> list[int]:
+        probes = [socket.socket() for _ in range(n)]
+        try:
+            for probe in probes:
+                probe.bind(("127.0.0.1", 0))
+            return [probe.getsockname()[1] for probe in probes]
+        finally:
+            for probe in probes:
+                probe.close()
+
+    return pick
+
+
 class SmallDisk:
     """A mounted file system of its own, `path`, that can be filled and emptied again."""
 

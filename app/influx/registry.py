@@ -49,7 +49,8 @@ def registry_of(site: Site) -> Registry:
 
 def registry_rows(site: Site) -> pl.DataFrame:
     """Rows of the measurement `registry`: a point each, and each park and shared facility as a station of its own."""
-    registry, labels = registry_of(site), _Labels(site)
+    registry = registry_of(site)
+    labels = _Labels(site, registry)
     points = point_table(site).filter("is_published").select("station", "factor", interval_s=pl.col("interval_s"))
     subjects = registry.places.filter(pl.col("station").str.contains(":")).select(
         "station", factor=pl.lit(NOBODY), interval_s=pl.lit(0, pl.Int32)
@@ -62,14 +63,12 @@ def registry_rows(site: Site) -> pl.DataFrame:
 
 
 class _Labels:
-    def __init__(self, site: Site):
-        self._texts, self._site = Texts(site), site
+    def __init__(self, site: Site, registry: Registry):
         self._names: dict[tuple[str, str], dict[str, str]] = {}
         for kind, rows in (("county", site.counties), ("park", site.parks), ("enterprise", site.enterprises)):
             for language in ("zh", "en"):
                 self._names[kind, language] = {getattr(row, kind): getattr(row, f"name_{language}") for row in rows}
-        places = registry_of(site).places
-        factors = registry_of(site).factors
+        places, factors = registry.places, registry.factors
         for language in ("zh", "en"):
             self._names["station", language] = dict(places.select("station", f"place_{language}").iter_rows())
             self._names["station", language] |= {

@@ -22,6 +22,10 @@ def energy(language: Language) -> Board:
         step = Column("max", "max", name, times=times, is_difference=True)
         return Query("hour", "aggregate", (step,), REGISTERS, ("enterprise", "station", place), every)
 
+    def bars(id_: int, title: str, about: str, query: Query, unit: str = "kwatth") -> Panel:
+        targets = (Target(query, f"$tag_{place}"),)
+        return Panel(id_, "timeseries", title, about, none, targets, unit=unit, minimum=0, is_bars=True)
+
     power = Query("hour", "aggregate", (Column("mean", "mean"),), POWER, (place, factor), "1h", "null")
     peaks = Query("hour", "aggregate", (Column("max", "max", "peak"),), POWER, (place, factor))
     return Board(
@@ -68,30 +72,20 @@ def energy(language: Language) -> Board:
                 (
                     (
                         12,
-                        Panel(
+                        bars(
                             3,
-                            "timeseries",
                             say("每小时用电量", "Consumption by the hour"),
                             say("电量表示值的小时增量。", "What each register went up by in an hour.") + resets,
-                            none,
-                            (Target(used("1h", "kWh"), f"$tag_{place}"),),
-                            unit="kwatth",
-                            minimum=0,
-                            is_bars=True,
+                            used("1h", "kWh"),
                         ),
                     ),
                     (
                         12,
-                        Panel(
+                        bars(
                             4,
-                            "timeseries",
                             say("每日用电量", "Consumption by day"),
                             say("电量表示值的自然日增量。", "What each register went up by in a civil day.") + resets,
-                            none,
-                            (Target(used("1d", "kWh"), f"$tag_{place}"),),
-                            unit="kwatth",
-                            minimum=0,
-                            is_bars=True,
+                            used("1d", "kWh"),
                         ),
                     ),
                 ),
@@ -101,19 +95,15 @@ def energy(language: Language) -> Board:
                 (
                     (
                         12,
-                        Panel(
+                        bars(
                             5,
-                            "timeseries",
                             say("每日折标煤(当量值)", "Coal equivalent by day"),
                             say(
                                 f"用电量乘 {KGCE_PER_KWH} kgce/kWh(GB/T 2589-2020 当量值)。",
                                 f"Consumption times {KGCE_PER_KWH} kgce/kWh (GB/T 2589-2020, by heat).",
                             ),
-                            none,
-                            (Target(used("1d", "kgce", KGCE_PER_KWH), f"$tag_{place}"),),
-                            unit="suffix: kgce",
-                            minimum=0,
-                            is_bars=True,
+                            used("1d", "kgce", KGCE_PER_KWH),
+                            "suffix: kgce",
                         ),
                     ),
                     (

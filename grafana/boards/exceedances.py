@@ -1,6 +1,6 @@
 """Exceedance desk: what is or was beyond its limit, since when, by how much, and what was told."""
 
-from ..board import CHOSEN, OF_FACTOR, Board, Panel, Target, uid_of, variables
+from ..board import CHOSEN, OF_FACTOR, Board, Panel, Target, to_limits, to_station, variables
 from ..look import LEVELS, SEVERITIES, SEVERITY_STEPS, STATES, Language, mapped, say_in
 from ..query import Column, Query, Where
 
@@ -35,10 +35,7 @@ def exceedances(language: Language) -> Board:
             ("clause", say("依据", "Clause")),
         ),
         mapped={"severity": mapped(SEVERITIES, say), "state": mapped(STATES, say)},
-        link=(
-            say("限值与趋势", "Limits and trends"),
-            f"/d/{uid_of('limits', language)}?var-station=${{__value.raw}}&${{__url_time_range}}",
-        ),
+        link=to_limits(say, language),
     )
     by_hour = Query(
         "hour", "verdict", (Column("severity", "max"),), (*CHOSEN, *OF_FACTOR), (place, factor), "1h", "null"
@@ -97,10 +94,7 @@ def exceedances(language: Language) -> Board:
             (text, say("内容", "What")),
         ),
         mapped={"severity": mapped(SEVERITIES, say)},
-        link=(
-            say("站点详情", "Station"),
-            f"/d/{uid_of('station', language)}?var-station=${{__value.raw}}&${{__url_time_range}}",
-        ),
+        link=to_station(say, language),
     )
     return Board(
         "exceedances",

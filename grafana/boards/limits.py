@@ -12,6 +12,7 @@ LIMITED = (*WHERE, Where("limit_id", "!=", ""))  # held against a limit, and not
 def limits(language: Language) -> Board:
     say = say_in(language)
     place, factor = f"place_{language}", f"factor_{language}"
+    first = ("zs_a21026", say("二氧化硫(折算)", "Sulfur dioxide (converted)"))  # a picture of all would say nothing
     series = f"$tag_{place} $tag_{factor} $tag_unit"
     compared = Query(
         "hour",
@@ -23,7 +24,13 @@ def limits(language: Language) -> Board:
         "null",
     )
     limit = Query(
-        "hour", "verdict", (Column("limit", "max"),), LIMITED, (place, factor, "basis", "limit_id"), "1h", "null"
+        "hour",
+        "verdict",
+        (Column("limit", "max"),),
+        LIMITED,
+        (place, factor, "basis", "limit_id", "unit"),
+        "1h",
+        "null",
     )
     against = Panel(
         1,
@@ -39,7 +46,7 @@ def limits(language: Language) -> Board:
         ),
         (
             Target(compared, series),
-            Target(limit, f"{say('限值', 'limit')} $tag_basis $tag_{place} $tag_{factor}", is_dashed=True),
+            Target(limit, f"{say('限值', 'limit')} $tag_basis {series}", is_dashed=True),
         ),
         unit="short",
     )
@@ -130,7 +137,7 @@ def limits(language: Language) -> Board:
         say("限值与趋势", "Limits and trends"),
         say("数值离限值有多近,为什么。", "How near values come to their limits, and why."),
         ((11, ((24, against),)), (9, ((12, measured), (12, trend))), (9, ((12, shares), (12, newest)))),
-        variables(say, language, "county", "park", "enterprise", "station", "factor"),
+        variables(say, language, "county", "park", "enterprise", "station", "factor", factor=first),
         (
             Annotation(say("标记、停运与质控", "Marks, stops, checks"), marks, YELLOW, "text", "state", "to_ms"),
             Annotation(say("判定修订", "Revisions"), revised, UNKNOWN, factor, "state"),

@@ -1,6 +1,6 @@
 """Centre overview: is everything as it should be, and where is it not? For the wall: 24 columns, no scrolling."""
 
-from ..board import CHOSEN, Board, Panel, Target, uid_of, variables
+from ..board import CHOSEN, Board, Panel, Target, to_station, variables
 from ..look import (
     CAPTURE_STEPS,
     LIMIT_STEPS,
@@ -125,10 +125,7 @@ def overview(language: Language) -> Board:
             (text, say("内容", "What")),
         ),
         mapped={"severity": mapped(SEVERITIES, say)},
-        link=(
-            say("站点详情", "Station"),
-            f"/d/{uid_of('station', language)}?var-station=${{__value.raw}}&${{__url_time_range}}",
-        ),
+        link=to_station(say, language),
     )
     counted = Query("raw", "pipeline", (Column("messages", "sum"), Column("rejects", "sum")), every="5m")
     messages = Panel(

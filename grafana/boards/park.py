@@ -36,7 +36,7 @@ def park(language: Language) -> Board:
             "verdict",
             (Column("limit", "max"),),
             (*IN_PARK, Where("rule", "=", rule)),
-            (place, factor, "basis", "limit_id"),
+            (place, factor, "basis", "limit_id", "unit"),
             every,
             "null",
         )
@@ -46,7 +46,7 @@ def park(language: Language) -> Board:
             title,
             about,
             empty,
-            (Target(value, of_unit), Target(limit, f"{bound} $tag_basis $tag_{place} $tag_{factor}", is_dashed=True)),
+            (Target(value, of_unit), Target(limit, f"{bound} $tag_basis {of_unit}", is_dashed=True)),
             unit=unit,
             minimum=0,
         )

@@ -76,23 +76,32 @@ def compile_marking(site: Site, tables: Mapping[str, str] | None = None) -> Mark
     _check_groups(type_rows)
     industry_of = {one.enterprise: one.industry.casefold() for one in site.enterprises}
     outlets = {one.outlet: one for one in site.outlets}
+    found: dict[tuple[str, str], tuple[dict[str, MarkType], Deadline]] = {}  # stations are many, kinds of them few
     types: dict[str, dict[str, MarkType]] = {}
     deadlines: dict[str, Deadline] = {}
     for station in site.stations:
         outlet = outlets[station.outlet]
-        industry = industry_of.get(outlet.enterprise or "", "")
-        its = [(row, one) for row, one in type_rows if _has(row, "media", outlet.medium)]
-        # an industry with rows of its own has no general mark of the same kind that would lead round their caps
-        own = [one for row, one in its if industry in _names(row, "industries")]
-        kinds = {one.kind for one in own}
-        general = [
-            one for row, one in its if not _names(row, "industries") and (one.kind not in kinds or one.needs_review)
-        ]
-        types[station.station] = {one.type: one for one in (*general, *own)}
-        named = [one for row, one in deadline_rows if industry in _names(row, "industries")]
-        default = [one for row, one in deadline_rows if not _names(row, "industries")]
-        deadlines[station.station] = (named or default)[0]
+        key = outlet.medium, industry_of.get(outlet.enterprise or "", "")
+        if key not in found:
+            found[key] = _of_kind(*key, type_rows, deadline_rows)
+        types[station.station], deadlines[station.station] = found[key]
     return Marking(site.time_zone, types, deadlines)
+
+
+def _of_kind(
+    medium: str,
+    industry: str,
+    type_rows: list[tuple[dict[str, str], MarkType]],
+    deadline_rows: list[tuple[dict[str, str], Deadline]],
+) -> tuple[dict[str, MarkType], Deadline]:
+    its = [(row, one) for row, one in type_rows if _has(row, "media", medium)]
+    # an industry with rows of its own has no general mark of the same kind that would lead round their caps
+    own = [one for row, one in its if industry in _names(row, "industries")]
+    kinds = {one.kind for one in own}
+    general = [one for row, one in its if not _names(row, "industries") and (one.kind not in kinds or one.needs_review)]
+    named = [one for row, one in deadline_rows if industry in _names(row, "industries")]
+    default = [one for row, one in deadline_rows if not _names(row, "industries")]
+    return {one.type: one for one in (*general, *own)}, (named or default)[0]
 
 
 def deadline_table(marking: Marking) -> pl.DataFrame:

@@ -26,25 +26,7 @@ def centre(require_program, tmp_path_factory, free_ports):
     server = Influxd(require_program("influxd", "influxdb"), folder / "influxd", *free_ports(2))
     server.start()
     try:
-        site = fill(folder / "state", server.url)
-        yield Centre(site, folder / "state", BoardRows(site, folder / "state"))
+        site, state_dir = fill(tmp_path_factory, folder, server.url)
+        yield Centre(site, state_dir, BoardRows(site, state_dir))
     finally:
         server.stop()
-
-
-@pytest.fixture(scope="session")
-def free_ports():
-    """A function that gives so many free TCP ports on the loopback."""
-    import socket
-
-    def pick(n: int) -> list[int]:
-        probes = [socket.socket() for _ in range(n)]
-        try:
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            return [probe.getsockname()[1] for probe in probes]
-        finally:
-            for probe in probes:
-                probe.close()
-
-    return pick

@@ -11,10 +11,19 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from .centre import PASSWORD
 
 ARTEFACTS = Path(__file__).resolve().parents[2] / "ci-artefacts"
+# every panel is drawn or says why not, and what is a chart has come onto the screen
 SETTLED = """() => {
   const all = [...document.querySelectorAll("[data-state]")];
-  return all.length > 0 && all.every((one) => one.dataset.state !== "loading");
+  const isThere = (one) => one.dataset.state !== "loading" &&
+    (one.dataset.state !== "drawn" || one.dataset.painted || !one.querySelector(".gi-chart"));
+  return all.length > 0 && all.every(isThere);
 }"""
+# what Playwright turns off (a later list replaces its own), and pages of its own that Chromium loads beside ours
+WITHOUT = (
+    "AvoidUnnecessaryBeforeUnloadCheckSync,DestroyProfileOnBrowserClose,HttpsUpgrades,HttpsFirstBalancedModeAutoEnable,"
+    "LensOverlay,MediaRouter,PaintHolding,ThirdPartyStoragePartitioning,OptimizationHints,NetworkTimeServiceQuerying,"
+    "AimEnabled,PreconnectToSearch,WebUIOmniboxPopup,WebUIOmniboxAimPopup,WebUIOmniboxFullPopup"
+)
 WIDE, NARROW = (1920, 1080), (390, 844)
 
 
@@ -37,12 +46,16 @@ class Visitor:
         answer = self.context.request.post(f"{self.url}/api/v1/session", data={"name": self.name, "password": PASSWORD})
         assert answer.ok, answer.text()
 
-    def open(self, path: str) -> Page:
+    def tab(self) -> Page:
         page = self.context.new_page()
-        page.on("console", lambda said: said.type == "error" and self.wrong.append(f"{path}: {said.text}"))
-        page.on("pageerror", lambda error: self.wrong.append(f"{path}: {error}"))
+        page.on("console", lambda said: said.type == "error" and self.wrong.append(f"{page.url}: {said.text}"))
+        page.on("pageerror", lambda error: self.wrong.append(f"{page.url}: {error}"))
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("websocket", lambda socket: self.asked.append(socket.url))
+        return page
+
+    def open(self, path: str) -> Page:
+        page = self.tab()
         page.goto(self.url + path)
         page.wait_for_function(SETTLED, timeout=30_000)
         return page
@@ -63,7 +76,8 @@ def chromium(require_program: Any) -> Iterator[Browser]:
     """Runs an event loop in this thread until it is left: nothing else of asyncio works meanwhile."""
     path = require_program("chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        args = ["--no-sandbox", f"--disable-features={WITHOUT}"]
+        browser = playwright.chromium.launch(executable_path=path, args=args)
         try:
             yield browser
         finally:

@@ -1,28 +1,17 @@
-"""One filled centre for every test of the viewer; those who change it only add to it."""
+"""One filled centre and one browser for every test of the viewer; those who change the centre only add to it."""
 
 import pytest
 
+from .browser import chromium
 from .centre import Centre, fill
 
 
 @pytest.fixture(scope="session")
 def centre(tmp_path_factory) -> Centre:
-    return fill(tmp_path_factory.mktemp("viewer"))
+    return fill(tmp_path_factory, tmp_path_factory.mktemp("viewer"))
 
 
-@pytest.fixture(scope="module")
-def free_ports():
-    """A function that gives so many free TCP ports on the loopback."""
-    import socket
-
-    def pick(n: int) -> list[int]:
-        probes = [socket.socket() for _ in range(n)]
-        try:
-            for probe in probes:
-                probe.bind(("127.0.0.1", 0))
-            return [probe.getsockname()[1] for probe in probes]
-        finally:
-            for probe in probes:
-                probe.close()
-
-    return pick
+@pytest.fixture(scope="package")
+def browser(require_program):
+    with chromium(require_program) as one:
+        yield one

@@ -14,7 +14,7 @@ from store.parquet import canonical
 from store.spans import SpanFiles, write_span
 from store.state_db import SpanRow, StateDb
 
-from .centre import ZUNYI, Centre, add_people
+from .centre import EXAMPLE, Centre, add_people
 
 STATIONS = 5_000
 FACTORS = ("a21026", "a34013")
@@ -38,12 +38,12 @@ def made(folder: Path) -> Centre:
         Archive(state_dir / "archive", files, db, site.time_zone).compact(1)
         assert db.cursor(CURSOR) == 1
     add_people(state_dir)
-    return Centre(ZUNYI, site, [], state_dir, ENDED_AT)
+    return Centre(EXAMPLE, site, [], state_dir, ENDED_AT)
 
 
 def _site() -> Site:
     """One station of the example, over and over under other names."""
-    site = load_site(ZUNYI)
+    site = load_site(EXAMPLE)
     station = next(one for one in site.stations if one.station == "XS-COAL-1")
     outlet = next(one for one in site.outlets if one.outlet == station.outlet)
     points = [one for one in site.points if one.station == station.station and one.factor in FACTORS]

@@ -1,18 +1,25 @@
 """What pages are drawn from: scopes, times, thinning and escaping, without a browser."""
 
+import random
+import re
 import string
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.influx.board_rows import wanted
 from app.portal.app import create_app
 from app.portal.viewer.answers import Answer, Answers
 from app.portal.viewer.boards import boards
 from app.portal.viewer.draw_cells import linked, table
-from app.portal.viewer.draw_series import POINTS_MAX, thinned
+from app.portal.viewer.draw_series import POINTS_MAX, draw, thinned
+from app.portal.viewer.kept import Kept
 from app.portal.viewer.series import Look, series_of
 from app.portal.viewer.shown import digits
 from app.portal.viewer.span_of_time import NoInstant, Span, width_of
@@ -20,10 +27,11 @@ from app.portal.viewer.words import WORDS
 from contracts.clock import ScaledClock
 from grafana.query import Bindings, Column, Query
 
+ROOT = Path(__file__).resolve().parents[2]
 NOW = datetime(2026, 3, 1, 6, 28, 3, tzinfo=UTC)
 ZONE = "Asia/Shanghai"
 PLACES = ("Xishui Plant A",)
-OURS = {"XS-COAL-1", "XS-COAL-2"}
+OURS = {"XS-COAL-1"}
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +86,56 @@ def test_nobody_without_a_station_is_told_of_any(answers, centre):
 
 def test_what_is_not_archived_yet_is_there_and_once(answers, centre):
     count = Query("hour", "verdict", (Column("value", "count"),), group=("station", "factor", "rule", "limit_id"))
-    rows = answers.rows.rows(count, bound(centre))
+    rows = answers.rows.rows(count, bound(centre)).collect()
     key = ["rule", "station", "factor", "limit_id", "period", "time"]
     assert rows.height == rows.unique(key).height > 0
-    archived = answers._centre.decided.recent("verdicts").filter(pl.col("period") == "hour")
-    assert archived.height, "the test is about spans beside the archive"
-    assert set(archived["window_at"]) <= set(rows["time"])
+    in_range = pl.col("window_at").is_between(bound(centre).from_at, bound(centre).to_at)
+    recent = answers._centre.decided.recent("verdicts").filter(in_range, pl.col("period") == "hour")
+    assert recent.height, "the test is about spans beside the archive"
+    assert set(recent["window_at"]) <= set(rows["time"])
+
+
+def test_what_the_archive_has_is_read_once_for_all_panels_of_a_board(answers, centre):
+    board = next(one for one in boards("en") if one.name == "limits")
+    verdicts = [target.query for one in board.panels for target in one.targets if target.query.measurement == "verdict"]
+    assert len(verdicts) > 3
+    read = [answers.rows.newest(wanted(one, bound(centre))) for one in verdicts]
+    assert all(one is read[0] for one in read)
+    narrower = Bindings(bound(centre).from_at, centre.at, {"station": ["XS-COAL-1"]})
+    assert set(answers.rows.newest(wanted(verdicts[0], narrower))["station"]) == {"XS-COAL-1"}
+
+
+def test_who_asks_what_is_being_worked_out_waits_for_it_and_a_failure_is_asked_again():
+    kept, calls, begun, go_on = Kept(2), [], threading.Event(), threading.Event()
+
+    def slow():
+        calls.append("slow")
+        begun.set()
+        assert go_on.wait(10)
+        return "made"
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(kept.once, "key", slow)
+        assert begun.wait(10)
+        second = threads.submit(kept.once, "key", slow)
+        go_on.set()
+        assert (first.result(), second.result(), calls) == ("made", "made", ["slow"])
+    with pytest.raises(ZeroDivisionError):
+        kept.once("other", lambda: 1 // 0)
+    assert kept.once("other", lambda: "now") == "now"
+    assert kept.once("third", lambda: "third") == "third"  # and the oldest goes
+    assert kept.once("key", lambda: "again") == "again"
+
+
+def test_the_pages_toolkit_is_imported_by_the_viewer_alone_and_the_viewer_only_where_it_is_served():
+    viewer = ROOT / "app" / "portal" / "viewer"
+    others = [path for path in (ROOT / "app").rglob("*.py") if viewer not in path.parents]
+    text = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in others}
+    assert [name for name, said in text.items() if re.search(r"\bimport nicegui|\bfrom nicegui", said)] == []
+    assert [name for name, said in text.items() if re.search(r"^(from|import) .*\bviewer\b", said, re.M)] == []
+    assert [name for name, said in text.items() if re.search(r"^ +(from|import) .*\bviewer\b", said, re.M)] == [
+        "app/portal/serve.py"
+    ]
 
 
 # -- time
@@ -117,8 +169,9 @@ def test_buckets_are_as_wide_as_a_panel_can_show():
 # -- drawing
 
 
-@given(st.integers(POINTS_MAX + 1, 5 * POINTS_MAX), st.randoms(use_true_random=False))
-def test_thinned_series_keep_their_extremes(n, chance):
+@given(st.integers(POINTS_MAX + 1, 5 * POINTS_MAX), st.integers(0, 2**32))
+def test_thinned_series_keep_their_extremes(n, seed):
+    chance = random.Random(seed)
     values = [None if chance.random() < 0.1 else chance.uniform(-1e6, 1e6) for _ in range(n)]
     times = pl.datetime_range(NOW, NOW + timedelta(minutes=len(values) - 1), "1m", time_unit="us", eager=True)
     points = pl.DataFrame({"time": times, "value": pl.Series(values, dtype=pl.Float64)})
@@ -142,6 +195,26 @@ def test_of_thousands_the_foremost_are_series_and_all_are_counted():
     shown, n = series_of(panel, [(target, Answer(frame))], 12, "highest")
     assert (len(shown), n) == (12, 5000)
     assert "P4321" in {one.name for one in shown}
+
+
+def test_series_of_two_units_have_two_axes_and_each_says_its_own():
+    board = next(one for one in boards("en") if one.name == "limits")
+    panel = next(one for one in board.panels if one.title == "Minute means")
+    frame = pl.DataFrame(
+        {
+            "time": [NOW, NOW, NOW],
+            "place_en": ["A", "A", "B"],
+            "factor_en": ["SO2", "O2", "SO2"],
+            "unit": ["mg/m3", "%", "mg/m3"],
+            "mean": [30.0, 8.0, 20.0],
+        }
+    )
+    (target,) = panel.targets
+    drawn = draw(panel, [(target, Answer(frame))], [], Look("en", "light", ZONE, NOW - timedelta(hours=6), NOW))
+    told = [(one["name"], one["yAxisIndex"]) for one in drawn.option["series"]]
+    assert told == [("A O2 %", 0), ("A SO2 mg/m3", 1), ("B SO2 mg/m3", 1)]
+    assert [one["axisLabel"][":formatter"] for one in drawn.option["yAxis"]] == ['gi.digits("%")', 'gi.digits("mg/m3")']
+    assert "30 mg/m3" in drawn.html
 
 
 def test_a_cell_is_words_and_a_link_leads_nowhere_else():

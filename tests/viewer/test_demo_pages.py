@@ -1,5 +1,6 @@
 """The demo's pages: in a process of their own, with a login made for the run, gone with whoever started them."""
 
+import json
 import socket
 import threading
 from contextlib import closing, suppress
@@ -17,14 +18,14 @@ from app.site.files import load_site
 from contracts.clock import SystemClock
 from contracts.portal import Portal
 
-from .centre import ZUNYI
+from .centre import EXAMPLE
 
 BEGINS_AT = datetime(2026, 3, 1, 6, 28, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def site():
-    return load_site(ZUNYI)
+    return load_site(EXAMPLE)
 
 
 def answers(url):
@@ -80,12 +81,14 @@ def test_two_demos_have_two_passwords_and_a_taken_port_is_gone_around():
     assert min(len(one.password), len(another.password)) >= 12
 
 
-def test_beside_a_collector_the_portal_is_another_process_and_tells_why_it_ends(site, tmp_path):
+def test_beside_a_collector_the_portal_is_another_process_and_tells_why_it_ends(site, tmp_path, capfd):
     with closing(socket.socket()) as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         portal = Portal(port=other.getsockname()[1])
         served = site.model_copy(update={"file": site.file.model_copy(update={"portal": portal})})
-        setup = Setup(served, [], tmp_path, None, SystemClock())
+        setup = Setup(served, [], tmp_path, None, SystemClock(), log_form="json")
         with pytest.raises(NotServed, match="is the port taken"):
             run_portal_apart(setup, threading.Event(), NotServed)
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]  # it logs as whoever started it
+    assert any("nobody can sign in yet" in line["message"] for line in lines)

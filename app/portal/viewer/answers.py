@@ -6,8 +6,6 @@ question about the same state is answered once. Runs in threads: the event loop 
 
 import asyncio
 import sqlite3
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -28,11 +26,13 @@ from store.sqlite_damage import StateDamaged
 from store.state_db import StateError
 
 from ..centre import Centre
+from .kept import Kept
 from .live_rows import LiveRows
 from .words import Text, text
 
 AT_ONCE = 2  # queries; Polars takes more threads by itself
-KEPT = 400  # answers
+KEPT_BYTES = 64 * 2**20  # of answers
+KEPT_LISTS = 100  # of what variables offer
 SCOPE = "greenisland scope"  # of bindings: the names a person may see
 LIVE = ("alert", "transition", "mark", "health")  # of the state itself: shown also while InfluxDB is away
 
@@ -62,9 +62,8 @@ class Answers:
         self.rows = LiveRows(centre)
         self._centre = centre
         self._pool = ThreadPoolExecutor(AT_ONCE, "viewer")
-        self._kept: OrderedDict[Hashable, Answer] = OrderedDict()
-        self._labels: OrderedDict[Hashable, list[str]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept: Kept[Answer] = Kept(KEPT_BYTES, _bytes)
+        self._labels: Kept[list[str]] = Kept(KEPT_LISTS)
 
     async def run(self, work: Callable[..., Result], *about: Any) -> Result:
         """In one of the threads."""
@@ -75,24 +74,12 @@ class Answers:
     ) -> Answer:
         """state: what the answer is as of; another one asks again."""
         key = (query, bindings.from_at, bindings.to_at, _chosen(bindings), bindings.interval, subjects, source, state)
-        return self._once(self._kept, key, lambda: self.answer(query, bindings, subjects, source))
+        return self._kept.once(key, lambda: self.answer(query, bindings, subjects, source))
 
     def offered(self, query: TagValues, bindings: Bindings, subjects: frozenset[str] | None) -> list[str]:
         """What a variable offers: of the registry the portal was started with."""
         key = (query, _chosen(bindings), subjects)
-        return self._once(self._labels, key, lambda: self._values(query, bindings, subjects))
-
-    def _once(self, kept: OrderedDict[Hashable, Result], key: Hashable, made: Callable[[], Result]) -> Result:
-        with self._lock:
-            if key in kept:
-                kept.move_to_end(key)
-                return kept[key]
-        answer = made()
-        with self._lock:
-            kept[key] = answer
-            while len(kept) > KEPT:
-                kept.popitem(last=False)
-        return answer
+        return self._labels.once(key, lambda: self._values(query, bindings, subjects))
 
     def answer(self, query: Query, bindings: Bindings, subjects: frozenset[str] | None, source: Source) -> Answer:
         try:
@@ -144,7 +131,7 @@ class Answers:
             where = (*where, Where("station", "=~", SCOPE))
             bound = replace(bindings, variables={**bindings.variables, SCOPE: sorted(subjects)})
         asked = replace(query, where=where)
-        return values(asked, self.rows.rows(asked, bound).lazy(), bound)
+        return values(asked, self.rows.rows(asked, bound), bound)
 
     def warm(self) -> None:
         """Reads what every board needs, before anybody asks."""
@@ -158,6 +145,10 @@ class Answers:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _bytes(answer: Answer) -> int:
+    return 1000 + (0 if answer.frame is None else int(answer.frame.estimated_size()))
 
 
 def _chosen(bindings: Bindings) -> Hashable:

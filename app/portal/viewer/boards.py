@@ -15,6 +15,7 @@ from grafana.query import Query, TagValues, from_json
 
 Language = Literal["zh", "en"]
 Json = Mapping[str, Any]
+ALL = "$__all"  # of a variable's values
 # as people go through them; a board that is not named here comes after these
 ORDER = ("overview", "exceedances", "limits", "validity", "park", "energy", "station", "pipeline")
 
@@ -49,6 +50,7 @@ class Variable:
     name: str
     label: str
     is_multi: bool
+    default: tuple[str, ...]  # chosen at first, where they are offered; (): all
     query: TagValues
     pattern: re.Pattern[str]  # takes "name [identifier]" apart
 
@@ -150,7 +152,8 @@ def _variable(written: Json) -> Variable:
     query = from_json(written["greenisland"])
     assert isinstance(query, TagValues)
     pattern = re.compile(written["regex"].strip("/").replace("(?<", "(?P<"))
-    return Variable(written["name"], written["label"], written["multi"], query, pattern)
+    default = tuple(one for one in written["current"].get("value", ()) if one != ALL)
+    return Variable(written["name"], written["label"], written["multi"], default, query, pattern)
 
 
 def _annotation(written: Json) -> Annotation:

@@ -31,18 +31,11 @@ class Chooser:
                 self._search.on_value_change(self._fill)
                 self._list = ui.element("div").classes("gi-options").props("role=listbox")
         self._menu.on("before-show", self._opened)
-        ui.timer(0.05, self._name, once=True)
 
-    async def show(self, values: list[str]) -> None:
-        """What was chosen elsewhere."""
-        self._chosen = list(values)
-        await self._name()
-
-    async def _name(self) -> None:
-        """Chosen identifiers get their names."""
-        if self._chosen:
-            self._named = dict(await self._offers(self._variable))
-            self._label.content = self._said()
+    def show(self, values: list[str], named: dict[str, str]) -> None:
+        """What is chosen, here or elsewhere, by its names."""
+        self._chosen, self._named = list(values), named
+        self._label.content = self._said()
 
     def _said(self) -> str:
         say, n = self._visit.say, len(self._chosen)

@@ -1,4 +1,4 @@
-"""Time series as an ECharts option: civil time, gaps as gaps, limits dashed, annotations; the legend as rows beside.
+"""Time series as an ECharts option: an axis a unit, gaps as gaps, limits dashed, annotations; the legend as rows.
 
 Promises: pure. Of more points than a screen has, each stretch keeps its lowest and its highest.
 Does not promise to draw every series of thousands: it says how many were left out.
@@ -14,6 +14,7 @@ import polars as pl
 
 from .answers import Answer
 from .boards import Annotation, Panel, Target
+from .chart import chart
 from .look import THEMES
 from .series import Drawing, Look, Series, series_of
 from .words import said
@@ -33,62 +34,39 @@ def draw(
     if not shown:
         return Drawing(is_empty=True)
     note = said("series_cut", look.language, shown=len(shown), all=n) if n > len(shown) else ""
-    colours, shift = THEMES[look.theme], look.shift
     is_bars = panel.defaults.get("custom", {}).get("drawStyle") == "bars"
-    unit = shown[0].field
-    option: dict[str, Any] = {
-        "animation": False,
-        "useUTC": True,  # instants are shifted to the site's civil time
-        "textStyle": {"fontFamily": "inherit"},
-        "grid": {"left": 8, "right": 14, "top": 12, "bottom": 6, "containLabel": True},
-        "xAxis": {
-            "type": "time",
-            "min": look.ms(look.from_at),
-            "max": look.ms(look.to_at),
-            "axisLine": {"lineStyle": {"color": colours.line}},
-            "axisTick": {"show": False},
-            "axisLabel": {"color": colours.faint, "fontSize": 11, "hideOverlap": True, "formatter": TICKS},
-            "splitLine": {"show": False},
-        },
-        "yAxis": {
-            "type": "value",
-            "min": panel.defaults.get("min"),
-            "max": panel.defaults.get("max"),
-            "scale": panel.defaults.get("min") is None,
-            "splitNumber": 4,
-            "axisLabel": {
-                "color": colours.faint,
-                "fontSize": 11,
-                ":formatter": f"gi.digits({json.dumps(unit.suffix)})",
-            },
-            "splitLine": {"lineStyle": {"color": colours.line}},
-        },
+    units = list(dict.fromkeys(one.field.suffix for one in shown))
+    pointer = {"type": "line", "lineStyle": {"color": THEMES[look.theme].faint, "width": 1}}
+    words = f"gi.tip({json.dumps([one.field.suffix for one in shown])})"
+    option = chart(look, top=12, bottom=6, tip={"trigger": "axis", "axisPointer": pointer, ":formatter": words})
+    option |= {
+        "yAxis": [_axis(panel, unit, n, look) for n, unit in enumerate(units)],
         "legend": {"show": False},
-        "tooltip": {
-            "trigger": "axis",
-            "confine": True,
-            "backgroundColor": colours.tip,
-            "borderColor": colours.line,
-            "textStyle": {"color": colours.text, "fontSize": 12},
-            "axisPointer": {"type": "line", "lineStyle": {"color": colours.faint, "width": 1}},
-            ":formatter": f"gi.tip({json.dumps(unit.suffix)})",
-        },
-        "series": [_series(one, is_bars, shift) for one in shown],
+        "series": [_series(one, is_bars, look.shift) | {"yAxisIndex": units.index(one.field.suffix)} for one in shown],
     }
-    marks = _marks(notes, look)
-    if marks and option["series"]:
+    if marks := _marks(notes, look):
         option["series"][0] |= marks
     return Drawing(option, legend(shown, look), note)
 
 
-TICKS = {
-    "year": "{yyyy}",
-    "month": "{MM}-{dd}",
-    "day": "{MM}-{dd}",
-    "hour": "{HH}:{mm}",
-    "minute": "{HH}:{mm}",
-    "second": "{HH}:{mm}:{ss}",
-}
+def _axis(panel: Panel, unit: str, n: int, look: Look) -> dict[str, Any]:
+    """Of one unit; two are told, further ones by the tooltip alone."""
+    colours = THEMES[look.theme]
+    return {
+        "type": "value",
+        "min": panel.defaults.get("min"),
+        "max": panel.defaults.get("max"),
+        "scale": panel.defaults.get("min") is None,
+        "splitNumber": 4,
+        "position": "right" if n else "left",
+        "axisLabel": {
+            "show": n < 2,
+            "color": colours.faint,
+            "fontSize": 11,
+            ":formatter": f"gi.digits({json.dumps(unit)})",
+        },
+        "splitLine": {"show": n == 0, "lineStyle": {"color": colours.line}},
+    }
 
 
 def _series(one: Series, is_bars: bool, shift: timedelta) -> dict[str, Any]:

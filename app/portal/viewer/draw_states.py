@@ -15,7 +15,7 @@ import polars as pl
 
 from .answers import Answer
 from .boards import Panel, Target
-from .draw_series import TICKS
+from .chart import chart
 from .look import SERIES, THEMES, UNKNOWN, WELL
 from .series import Drawing, First, Look, Series, series_of
 from .shown import civil, key_of
@@ -34,7 +34,6 @@ def draw(panel: Panel, answered: Sequence[tuple[Target, Answer]], look: Look) ->
     if not rows:
         return Drawing(is_empty=True)
     note = said("rows_cut", look.language, shown=len(rows), all=n) if n > len(rows) else ""
-    colours = THEMES[look.theme]
     is_merged = panel.kind == "state-timeline"
     data, seen, others = [], {}, _colours_of_words(rows)
     for n, one in enumerate(rows):
@@ -51,20 +50,8 @@ def draw(panel: Panel, answered: Sequence[tuple[Target, Answer]], look: Look) ->
                     "name": f"{one.name}\n{when}\n{words}",
                 }
             )
-    option: dict[str, Any] = {
-        "animation": False,
-        "useUTC": True,
-        "textStyle": {"fontFamily": "inherit"},
-        "grid": {"left": 8, "right": 14, "top": 4, "bottom": 4, "containLabel": True},
-        "xAxis": {
-            "type": "time",
-            "min": look.ms(look.from_at),
-            "max": look.ms(look.to_at),
-            "axisLine": {"lineStyle": {"color": colours.line}},
-            "axisTick": {"show": False},
-            "axisLabel": {"color": colours.faint, "fontSize": 11, "hideOverlap": True, "formatter": TICKS},
-            "splitLine": {"show": False},
-        },
+    option = chart(look, top=4, bottom=4, tip={"trigger": "item", ":formatter": "gi.lines"})
+    option |= {
         "yAxis": {
             "type": "category",
             "inverse": True,
@@ -72,7 +59,7 @@ def draw(panel: Panel, answered: Sequence[tuple[Target, Answer]], look: Look) ->
             "axisLine": {"show": False},
             "axisTick": {"show": False},
             "axisLabel": {
-                "color": colours.text,
+                "color": THEMES[look.theme].text,
                 "fontSize": 11,
                 "interval": 0,
                 "width": LABEL_PX * panel.width // 24,
@@ -80,14 +67,6 @@ def draw(panel: Panel, answered: Sequence[tuple[Target, Answer]], look: Look) ->
             },
         },
         "media": [{"query": {"maxWidth": NARROW_PX}, "option": {"yAxis": {"axisLabel": {"width": NARROW_PX // 4}}}}],
-        "tooltip": {
-            "trigger": "item",
-            "confine": True,
-            "backgroundColor": colours.tip,
-            "borderColor": colours.line,
-            "textStyle": {"color": colours.text, "fontSize": 12},
-            ":formatter": "gi.lines",
-        },
         "series": [
             {
                 "type": "custom",

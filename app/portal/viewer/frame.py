@@ -26,7 +26,10 @@ ROUND = {"red": "#E02F44", "orange": "#FF780A", "yellow": "#F2CC0C"}
 
 
 class Frame:
-    """Build inside of a page; `changed` is awaited when alerts of the user's scope changed."""
+    """Build inside of a page; `changed` is awaited when alerts of the user's scope changed.
+
+    Until `begin` nothing waits for the page's socket, for what does is sent as it is.
+    """
 
     def __init__(self, visit: Visit, here: str, changed: Callable[[], Awaitable[None]]):
         self.visit, self._changed = visit, changed
@@ -34,8 +37,7 @@ class Frame:
         self._seen: int | None = None
         ui.add_head_html(head(visit.language, visit.theme))
         ui.dark_mode(visit.theme == "dark")
-        ui.query("body").classes(f"gi gi-{visit.theme}" + (" gi-wall" if visit.is_wall else ""))
-        ui.run_javascript(f"gi.page({json.dumps(self._page(), ensure_ascii=False)})")
+        tell("page", self._page())
         self._live = None
         if not visit.is_wall:
             with ui.element("header").classes("gi-head"):
@@ -44,31 +46,38 @@ class Frame:
                 ui.html(self._person(), sanitize=False).classes("gi-person")
             if visit.viewer.banner:
                 ui.html(escape(visit.say(visit.viewer.banner)), sanitize=False).classes("gi-banner")
+
+    async def look(self) -> None:
+        """How far the centre is, and the counts of the head."""
+        self.position = await asyncio.to_thread(self.visit.viewer.watch.look)
+        if self._seen is None and not self.position.why:
+            self._seen = self.position.transition  # what comes after it is news
+        if self._live is not None:
+            self._live.content = self._counts(self.position)
+
+    def begin(self) -> None:
+        """From now on the page follows the decisions."""
         ui.timer(LOOK_EVERY_S, self._tick)
 
     async def _tick(self) -> None:
         visit = self.visit
-        position = await asyncio.to_thread(visit.viewer.watch.look)
         user = await asyncio.to_thread(visit.renewed)
         if user is None:
             ui.navigate.to(f"/login?next={visit.request.url.path}")
             return
         visit.user = user
-        was, self.position = self.position, position
-        if self._live is not None:
-            self._live.content = self._counts(position)
-        if position.why or self._seen is None:
-            self._seen = position.transition if not position.why else self._seen
+        await self.look()
+        position, seen = self.position, self._seen
+        if position.why or seen is None or position.transition == seen:
             return
-        if position.transition != was.transition:
-            try:
-                rows = await asyncio.to_thread(visit.viewer.watch.transitions_after, self._seen, user)
-            except Problem:
-                return  # the next look tells
-            self._seen = position.transition
-            self._announce([row for row in rows if row["transition"] in NEWS])
-            if rows:
-                await self._changed()
+        try:
+            rows = await asyncio.to_thread(visit.viewer.watch.transitions_after, seen, user)
+        except Problem:
+            return  # the next look tells
+        self._seen = position.transition
+        self._announce([row for row in rows if row["transition"] in NEWS])
+        if rows:
+            await self._changed()
 
     def _announce(self, rows: list[dict[str, Any]]) -> None:
         for row in rows[-TOASTS_MAX:]:
@@ -140,6 +149,12 @@ class Frame:
             "keys": [[key, visit.say(word)] for key, word in keys],
             "words": {key: visit.say(key) for key in ("keys", "about_viewer", "sent", "refused", "lost", "new_alert")},
         }
+
+
+def tell(function: str, about: Any) -> None:
+    """Calls a function of the page's script with it, as soon as the page comes."""
+    told_ = json.dumps(about, ensure_ascii=False).replace("<", "\\u003c")  # it would end the script
+    ui.add_body_html(f"<script>gi.{function}({told_})</script>")
 
 
 _THEME = {"dark": "☾", "light": "☀"}

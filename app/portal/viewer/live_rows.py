@@ -1,10 +1,10 @@
 """Rows of a measurement for a board without a server: archive, the spans it does not have yet, and the pulse of now.
 
-Promises: what was committed is there, archived or not; what only grows is read once, and then what came since.
-Does not promise the pulse of another moment than now: over time it is in InfluxDB alone. Reads only.
+Promises: what was committed is there, archived or not; it is read once for all that want the same; what only grows is
+read once, and then what came since. Does not promise the pulse of another moment than now: over time it is in InfluxDB
+alone. Reads only.
 """
 
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -12,22 +12,22 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from contracts.ports import JournalFailure
 from contracts.series import MEASUREMENTS
-from contracts.topics import JOURNAL_OPERATOR
 from grafana.query import Bindings, Query, TagValues
+from store.alert_reads import reading
 from store.archive import CURSOR as ARCHIVED
 from store.influx import CURSOR as WRITTEN
-from store.journal import epoch_us, segment_paths
-from store.journal_segment import SegmentGone
-from store.journal_segment import reading as reading_segment
+from store.journal import epoch_us
 from store.state_db import SpanRow, StateDb
 
-from ...influx.board_rows import BoardRows
+from ...influx.board_rows import BoardRows, Wanted
 from ...influx.events import Pulse, alert_rows, health_rows, pipeline_rows, reject_rows, transition_rows
-from ...service.collector import journal_directory
+from ...operators.facts_read import said_up_to
 from ..centre import Centre
+from .kept import Kept
 
+KEPT_BYTES = 256 * 2**20  # of rows of the archive
+PULSE_EVERY_S = 0.5  # at most; a board asks for each of its numbers
 NOW = timedelta(minutes=5)
 RECORDS_EVERY_S = 5.0  # how often it is looked whether people said something
 _MARGIN = timedelta(hours=1)  # before the range: a bucket may begin there
@@ -38,33 +38,49 @@ class LiveRows(BoardRows):
     def __init__(self, centre: Centre):
         super().__init__(centre.site, centre.state_dir, centre.decided.recent)
         self._centre, self._lock = centre, threading.Lock()
+        self._kept: Kept[pl.DataFrame] = Kept(KEPT_BYTES, lambda frame: int(frame.estimated_size()))
+        self._pulses: Kept[pl.DataFrame] = Kept(8)
         self._registered: pl.DataFrame | None = None
         self._told: dict[str, tuple[int, pl.DataFrame]] = {}
         self._said: tuple[object, pl.DataFrame] | None = None
         self._looked_s = float("-inf")
 
-    def rows(self, query: Query | TagValues, bindings: Bindings) -> pl.DataFrame:
+    def rows(self, query: Query | TagValues, bindings: Bindings) -> pl.LazyFrame:
         if query.measurement in ("alert", "transition"):
-            return self._since(query.measurement)
+            return self._since(query.measurement).lazy()
         if query.measurement in ("pipeline", "reject"):
             made = pipeline_rows if query.measurement == "pipeline" else reject_rows
             found = made(self._spans_from(bindings.from_at - _MARGIN))
-            return found.unique(["time", *MEASUREMENTS[query.measurement].tags], keep="last", maintain_order=True)
+            return found.lazy().unique(
+                ["time", *MEASUREMENTS[query.measurement].tags], keep="last", maintain_order=True
+            )
         if query.measurement == "health":
-            return pl.DataFrame(schema=MEASUREMENTS["health"].schema())  # asked of `pulse`
+            return pl.LazyFrame(schema=MEASUREMENTS["health"].schema())  # asked of `pulse`
         if query.measurement == "registry":
-            if self._registered is None:
-                self._registered = super().rows(query, bindings)
-            return self._registered
+            with self._lock:
+                if self._registered is None:
+                    self._registered = super().rows(query, bindings).collect()
+            return self._registered.lazy()
         if query.measurement == "mark":
-            return self._marks(lambda: super(LiveRows, self).rows(query, bindings))
+            return self._marks(lambda: super(LiveRows, self).rows(query, bindings).collect()).lazy()
         return super().rows(query, bindings)
+
+    def newest(self, asked: Wanted) -> pl.DataFrame:
+        """Read once for the queries of all panels and pages, until a span is decided or archived."""
+        with reading(self._centre.state_dir) as db:
+            last, archived = db.last_span(), db.cursor(ARCHIVED)
+        seq = 0 if last is None else last.seq
+        return self._kept.once((asked, seq, archived), lambda: super(LiveRows, self).newest(asked))
 
     def pulse(self, subjects: frozenset[str] | None, to_at: datetime) -> pl.DataFrame:
         """One row of `health`, as of now; to whom a part of the site is shown, of this part.
 
         to_at: the end of the range; one that passed while the question waited is still now.
         """
+        moment = time.monotonic() // PULSE_EVERY_S
+        return self._pulses.once((subjects, to_at, moment), lambda: self._pulse(subjects, to_at))
+
+    def _pulse(self, subjects: frozenset[str] | None, to_at: datetime) -> pl.DataFrame:
         centre, now = self._centre, self._centre.clock.now()
         with StateDb(centre.state_dir / "state.db") as db:
             last, seq = db.last_span(), 0
@@ -119,18 +135,7 @@ class LiveRows(BoardRows):
             if self._said is not None and time.monotonic() - self._looked_s < RECORDS_EVERY_S:
                 return self._said[1]
             self._looked_s = time.monotonic()
-            newest = tuple(self._newest(name) for name in self._centre.site.file.collectors)
-            if self._said is None or self._said[0] != newest:
-                self._said = (newest, read())
+            said = said_up_to(self._centre.state_dir, self._centre.site)
+            if self._said is None or self._said[0] != said:
+                self._said = (said, read())
             return self._said[1]
-
-    def _newest(self, collector: str) -> int:
-        """received_at of the newest record, us; 0: none in what is still written to."""
-        for path in reversed(segment_paths(journal_directory(self._centre.state_dir, collector))):
-            try:
-                with reading_segment(path) as segment:
-                    if row := segment.last_of(JOURNAL_OPERATOR):
-                        return int(row[0])
-            except (SegmentGone, sqlite3.Error, JournalFailure):
-                continue  # whoever writes it tells
-        return 0

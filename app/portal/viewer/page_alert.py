@@ -37,7 +37,7 @@ class AlertPage:
     def build(self) -> None:
         visit = self.visit
         ui.page_title(f"{place_of(self.alert, visit.language)} – GreenIsland")
-        Frame(visit, "alerts", self.refresh)
+        self.frame = Frame(visit, "alerts", self.refresh)
         listen(visit)
         with ui.element("main").classes("gi-page gi-one"):
             self._main = ui.html("", sanitize=False)
@@ -49,7 +49,9 @@ class AlertPage:
                         ui.html(escape(visit.say("explain_now")), sanitize=False)
                     self._ask.on("click", self._explain)
             self._rest = ui.html("", sanitize=False).props("data-state=loading")
-        ui.timer(0.01, self.refresh, once=True)
+
+    def begin(self) -> None:
+        self.frame.begin()
         ui.timer(10.0, self.refresh, immediate=False)
 
     async def refresh(self) -> None:

@@ -16,7 +16,7 @@ from ..auth import check
 from ..problems import Problem
 from ..routes.alerts import episode_of, list_alerts
 from .alert_html import row, silencing
-from .frame import Frame
+from .frame import Frame, tell
 from .visit import Visit
 
 PAGE = 50
@@ -37,13 +37,15 @@ class AlertsPage:
     def build(self) -> None:
         visit = self.visit
         ui.page_title(f"{visit.say('alerts')} – GreenIsland")
-        Frame(visit, "alerts", self.refresh)
+        self.frame = Frame(visit, "alerts", self.refresh)
         listen(visit)
         with ui.element("main").classes("gi-page"):
             ui.html(f"<h1>{escape(visit.say('alerts'))}</h1>", sanitize=False)
             ui.html(self._filters(), sanitize=False).classes("gi-filters")
             self._list = ui.html("", sanitize=False).classes("gi-alerts").props("data-state=loading")
-        ui.timer(0.01, self.refresh, once=True)
+
+    def begin(self) -> None:
+        self.frame.begin()
         ui.timer(10.0, self.refresh, immediate=False)
 
     def _filters(self) -> str:
@@ -103,7 +105,7 @@ def listen(visit: Visit) -> None:
         for key in ("acknowledge", "silence", "comment", "reason", "your_comment", "for_how_long", "cancel", "send")
     }
     hours = [[n, visit.say("hours", n=n)] for n in SILENCE_HOURS]
-    ui.run_javascript(f"gi.dialogs({json.dumps({'words': about, 'hours': hours}, ensure_ascii=False)})")
+    tell("dialogs", {"words": about, "hours": hours})
 
     async def asked(event: events.GenericEventArguments) -> None:
         request = await asyncio.to_thread(request_of, visit, event.args)

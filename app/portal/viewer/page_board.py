@@ -7,18 +7,18 @@ what is chosen, so it can be kept and passed on.
 import asyncio
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from nicegui import ui
+from nicegui import events, ui
 
 from grafana.query import Bindings
 
 from ..auth import User
 from .answers import Answer, Source
-from .boards import Board, Panel, Variable, boards, in_language
+from .boards import ALL, Board, Panel, Variable, boards, in_language
 from .chooser import Chooser
 from .draw_cells import bars, stat, table
 from .draw_series import draw as draw_series
@@ -33,6 +33,7 @@ from .watch import Position
 
 SOONEST_S = 1.0  # between two drawings, however much happens
 ROTATE_S = 60
+LATEST_MS = 4e12  # of a range: the year 2096
 CHARTS = {"timeseries": draw_series, "state-timeline": draw_states, "status-history": draw_states}
 
 
@@ -56,13 +57,16 @@ class BoardPage:
         asked: Source = "influxdb" if visit.first("source") == "influxdb" else "archive"
         self.source: Source = asked if visit.centre.site.file.influxdb is not None else "archive"
         self.chosen = {one.name: self._asked(one) for one in board.variables}
+        # as the board begins, until something is chosen
+        self.untouched = {one.name for one in board.variables if one.default and not visit.every(f"var-{one.name}")}
+        self.before_zoom: Span | None = None
         self.places: list[Place] = []
         self.choosers: dict[str, Chooser] = {}
         self._drawing, self._again = False, False
         self._drawn_s = 0.0
 
     def _asked(self, variable: Variable) -> list[str]:
-        return [one for one in self.visit.every(f"var-{variable.name}") if one not in ("$__all", "")]
+        return [one for one in self.visit.every(f"var-{variable.name}") if one not in (ALL, "")]
 
     # -- building
 
@@ -79,7 +83,9 @@ class BoardPage:
                 self._place(panel)
         if visit.is_wall:
             self._wall()
-        ui.timer(0.01, self.refresh, once=True)
+
+    def begin(self) -> None:
+        self.frame.begin()
         ui.timer(max(5.0, self.board.refresh_s), self.refresh, immediate=False)
 
     def _toolbar(self) -> None:
@@ -99,6 +105,7 @@ class BoardPage:
                 if visit.centre.site.file.influxdb is not None:
                     ui.html(self._sources(), sanitize=False).classes("gi-sources")
                 self.picker = TimePicker(visit, self.span, self._set_span, lambda: self.frame.position.clock_at)
+                ui.on("gi-zoom", self._zoomed)
                 wall, title = escape(visit.address(wall="1")), escape(visit.say("wall"))
                 ui.html(f'<a class="gi-icon" href="{wall}" title="{title} (w)">{_WALL}</a>', sanitize=False)
 
@@ -121,6 +128,7 @@ class BoardPage:
             chart = None
             if panel.kind in CHARTS:
                 chart = ui.echart({"series": []}).classes("gi-chart")
+                chart.on("chart:finished", js_handler=f'() => gi.drawn("panel-{panel.id}")')
             cells = ui.html("", sanitize=True).classes("gi-cells")
             say = ui.html(f"<p>{escape(self.visit.say('loading'))}</p>", sanitize=False).classes("gi-say")
         self.places.append(Place(panel, section, chart, cells, say, note))
@@ -145,7 +153,11 @@ class BoardPage:
         return f"/d/{other.uid}" + (f"?{urlencode(kept)}" if kept else "")
 
     def _query(self) -> list[tuple[str, str]]:
-        made = [(f"var-{name}", value) for name, values in self.chosen.items() for value in values]
+        made = []
+        for one in self.board.variables:
+            if one.name not in self.untouched:
+                values = self.chosen[one.name] or ([ALL] if one.default else [])
+                made += [(f"var-{one.name}", value) for value in values]
         if (self.span.begins, self.span.ends) != self.board.range:
             made += [("from", self.span.begins), ("to", self.span.ends)]
         if self.source == "influxdb":
@@ -160,11 +172,24 @@ class BoardPage:
 
     async def _choose(self, variable: Variable, values: list[str]) -> None:
         self.chosen[variable.name] = values
+        self.untouched.discard(variable.name)
         await self._changed()
 
     async def _set_span(self, span: Span) -> None:
         self.span = span
         await self._changed()
+
+    async def _zoomed(self, event: events.GenericEventArguments) -> None:
+        """To what was dragged over on a chart, whose instants are civil time; back to what it was before."""
+        said = event.args if isinstance(event.args, dict) else {}
+        ends = [said.get(name) for name in ("from", "to")]
+        if all(isinstance(one, (int, float)) and 0 < one < LATEST_MS for one in ends):
+            civil_at = [datetime.fromtimestamp(round(one / 1000), UTC).replace(tzinfo=None) for one in ends]
+            self.before_zoom = self.before_zoom or self.span
+            await self.picker.take(Span(*(f"{at:%Y-%m-%d %H:%M:%S}" for at in civil_at)))
+        elif self.before_zoom is not None:
+            span, self.before_zoom = self.before_zoom, None
+            await self.picker.take(span)
 
     async def _offers(self, variable: Variable) -> list[tuple[str, str]]:
         """(value, text) of everything the variable can be, given those before it."""
@@ -178,13 +203,15 @@ class BoardPage:
         found = []
         for one in self.board.variables:
             values = self.chosen[one.name]
-            if not values and one.is_multi:
+            if not values and one.is_multi and one.name not in self.untouched:
                 continue
-            known = {value for value, _ in await self._offers(one)}
-            if not values and known:
+            known = dict(await self._offers(one))
+            if one.name in self.untouched:
+                values = self.chosen[one.name] = [value for value in one.default if value in known]
+            if not values and known and not one.is_multi:
                 self.chosen[one.name] = [min(known)]
-                if one.name in self.choosers:
-                    await self.choosers[one.name].show(self.chosen[one.name])
+            if one.name in self.choosers:
+                self.choosers[one.name].show(self.chosen[one.name], known)
             for value in values:
                 if value not in known:
                     found.append(self.visit.say("unknown_value", label=one.label, value=value[:80]))

@@ -1,11 +1,16 @@
-"""The viewer's pages: / , /d/<board>, /alerts, /alerts/<id>. Declared once a process."""
+"""The viewer's pages: / , /d/<board>, /alerts, /alerts/<id>. Declared once a process.
 
+Promises: what can be drawn soon is in the page that is sent, and nothing waits for its socket; the rest follows there.
+"""
+
+import asyncio
+from collections.abc import Coroutine
 from html import escape
 
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
 from nicegui import app as pages
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from ..auth import check
 from ..problems import Problem
@@ -15,6 +20,8 @@ from .page_alert import AlertPage
 from .page_alerts import AlertsPage
 from .page_board import BoardPage
 from .visit import Viewer, Visit, visit
+
+SOON_S = 1.0  # a page is sent without what takes longer
 
 
 def viewer_of() -> Viewer:
@@ -28,7 +35,7 @@ def home(request: Request) -> Response | None:
     one = visit(viewer_of(), request)
     if not isinstance(one, Visit):
         return one
-    Frame(one, "boards", _nothing)
+    Frame(one, "boards", _nothing).begin()
     ui.page_title("GreenIsland")
     cards = "".join(
         f'<a class="gi-card" href="/d/{escape(each.uid)}"><b>{escape(each.title)}</b><p>{escape(each.about)}</p></a>'
@@ -42,7 +49,7 @@ def home(request: Request) -> Response | None:
 
 
 @ui.page("/d/{uid}")
-def one_board(request: Request, uid: str) -> Response | None:
+async def one_board(request: Request, uid: str) -> Response | None:
     one = visit(viewer_of(), request)
     if not isinstance(one, Visit):
         return one
@@ -53,7 +60,10 @@ def one_board(request: Request, uid: str) -> Response | None:
     if asked in ("zh", "en") and asked != found.language:
         return RedirectResponse(str(request.url.replace(path=f"/d/{in_language(found, asked).uid}")), 303)  # type: ignore[arg-type]
     one.language = found.language
-    BoardPage(one, found).build()
+    page = BoardPage(one, found)
+    page.build()
+    await _first(page.frame.look(), page.refresh())
+    page.begin()
     return None
 
 
@@ -64,16 +74,19 @@ def one_board_by_slug(request: Request, uid: str, slug: str) -> Response | None:
 
 
 @ui.page("/alerts")
-def alerts(request: Request) -> Response | None:
+async def alerts(request: Request) -> Response | None:
     one = visit(viewer_of(), request)
     if not isinstance(one, Visit):
         return one
-    AlertsPage(one).build()
+    page = AlertsPage(one)
+    page.build()
+    await _first(page.frame.look(), page.refresh())
+    page.begin()
     return None
 
 
 @ui.page("/alerts/{name}")
-def one_alert(request: Request, name: str) -> Response | None:
+async def one_alert(request: Request, name: str) -> Response | None:
     one = visit(viewer_of(), request)
     if not isinstance(one, Visit):
         return one
@@ -83,11 +96,17 @@ def one_alert(request: Request, name: str) -> Response | None:
     except Problem:
         return _told(one, "unknown_alert")
     page.build()
+    await _first(page.frame.look(), page.refresh())
+    page.begin()
     return None
 
 
+async def _first(*drawings: Coroutine[None, None, None]) -> None:
+    await asyncio.wait([background_tasks.create(one, name="first drawing") for one in drawings], timeout=SOON_S)
+
+
 def _told(one: Visit, key: str) -> None:
-    Frame(one, "", _nothing)
+    Frame(one, "", _nothing).begin()
     with ui.element("main").classes("gi-page"):
         ui.html(f"<h1>{escape(one.say(key))}</h1><a href='/'>{escape(one.say('boards'))}</a>", sanitize=False)
 

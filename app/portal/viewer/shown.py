@@ -3,6 +3,7 @@
 Promises: pure; digits are those of the number, never more than it has.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -76,7 +77,7 @@ def overridden(base: Field, overrides: tuple[Json, ...], name: str) -> Field:
     """The column `name` as the panel's overrides have it."""
     made = dict(base.__dict__)
     for one in overrides:
-        if one["matcher"] != {"id": "byName", "options": name}:
+        if not _matches(one["matcher"], name):
             continue
         for about in one["properties"]:
             key, value = about["id"], about["value"]
@@ -91,6 +92,12 @@ def overridden(base: Field, overrides: tuple[Json, ...], name: str) -> Field:
             elif key == "color":
                 made["colour"] = value["fixedColor"]
     return Field(**made)
+
+
+def _matches(matcher: Json, name: str) -> bool:
+    if matcher["id"] == "byRegexp":
+        return re.search(matcher["options"].strip("/"), name) is not None
+    return matcher["id"] == "byName" and matcher["options"] == name
 
 
 def key_of(value: Any) -> str:

@@ -45,7 +45,7 @@ class TimePicker:
         async def taken() -> None:
             span = made()
             if span is not None:
-                await self._take(span)
+                await self.take(span)
 
         with ui.element("button").classes("gi-option").props("type=button") as one:
             ui.html(escape(text), sanitize=False)
@@ -65,9 +65,10 @@ class TimePicker:
         except NoInstant as error:
             self._wrong.content = escape(str(error))
             return
-        await self._take(span)
+        await self.take(span)
 
-    async def _take(self, span: Span) -> None:
+    async def take(self, span: Span) -> None:
+        """Here it is shown, and the page told."""
         self._span, self._wrong.content = span, ""
         self._from.value, self._to.value = span.begins, span.ends
         self._label.content = self._said()

@@ -14,14 +14,14 @@ window.gi = (() => {
   // -- charts
 
   const digits = (unit) => (value) => number(value) + (unit === "%" ? "%" : unit ? " " + unit : "");
-  const tip = (unit) => (points) => {
+  const tip = (units) => (points) => {
     if (!Array.isArray(points)) points = [points];
-    const said = digits(unit);
+    const said = (p) => digits(units[p.seriesIndex])(p.value[1]);
     const rows = points.filter((p) => p.value && p.value[1] != null).sort((a, b) => b.value[1] - a.value[1]);
     if (!rows.length) return "";
     const lines = rows
       .slice(0, 12)
-      .map((p) => `<tr><td>${p.marker}${escapeHtml(p.seriesName)}</td><td><b>${said(p.value[1])}</b></td></tr>`);
+      .map((p) => `<tr><td>${p.marker}${escapeHtml(p.seriesName)}</td><td><b>${said(p)}</b></td></tr>`);
     const more = rows.length > 12 ? `<tr><td colspan="2">+ ${rows.length - 12}</td></tr>` : "";
     return `<div class="gi-tip"><div>${at(rows[0].value[0])}</div><table>${lines.join("")}${more}</table></div>`;
   };
@@ -41,10 +41,45 @@ window.gi = (() => {
     };
   };
 
+  const chartOf = (box) => window.getElement?.(Number(box.id.slice(1)))?.chart;
+
+  // Dragged over, a stretch of time becomes the range; the page's server side knows the site's time.
+  let dragged = null;
+  document.addEventListener("pointerdown", (event) => {
+    const box = event.button === 0 && !state.isWall && event.target.closest?.(".gi-chart");
+    if (!box || !chartOf(box)) return;
+    const shade = document.createElement("div");
+    shade.className = "gi-shade";
+    box.append(shade);
+    dragged = { box, shade, left: box.getBoundingClientRect().left, from: event.clientX, to: event.clientX };
+  });
+  document.addEventListener("pointermove", (event) => {
+    if (!dragged) return;
+    dragged.to = event.clientX;
+    const [low, high] = [dragged.from, dragged.to].map((x) => x - dragged.left).sort((a, b) => a - b);
+    Object.assign(dragged.shade.style, { left: `${low}px`, width: `${high - low}px` });
+  });
+  document.addEventListener("pointerup", () => {
+    if (!dragged) return;
+    const { box, shade, left, from, to } = dragged;
+    dragged = null;
+    shade.remove();
+    if (Math.abs(to - from) < 10) return;
+    const ends = [from, to].map((x) => chartOf(box).convertFromPixel({ xAxisIndex: 0 }, x - left)).sort((a, b) => a - b);
+    emitEvent("gi-zoom", { from: ends[0], to: ends[1] });
+  });
+  document.addEventListener("dblclick", (event) => {
+    if (event.target.closest?.(".gi-chart")) emitEvent("gi-zoom", {});
+  });
+
+  // what has come onto the screen, for whoever waits for it
+  const drawn = (id) => (document.getElementById(id).dataset.painted = "1");
+
   // -- the page
 
   function page(about) {
     Object.assign(state, about);
+    document.body.classList.add("gi", `gi-${state.theme}`, ...(state.isWall ? ["gi-wall"] : []));
     const keep = (name, value) => (document.cookie = `${name}=${value};path=/;max-age=31536000;samesite=lax`);
     const asked = new URLSearchParams(location.search);
     if (asked.has("lang")) keep("gi_language", asked.get("lang"));
@@ -80,6 +115,9 @@ window.gi = (() => {
     while (box.children.length > 4) box.firstChild.remove();
     setTimeout(() => one.remove(), about.level ? 15000 : 6000);
   }
+
+  // The program of charts comes while nothing else is to be done: the next page may be a board.
+  window.addEventListener("load", () => requestIdleCallback(() => import("nicegui-echart")));
 
   // What people do goes through the API, with its permissions: {ok, status, detail}.
   async function act(path, body) {
@@ -178,9 +216,8 @@ window.gi = (() => {
   document.addEventListener("click", (event) => {
     const key = event.target.closest?.(".gi-key");
     if (key) {
-      const chart = key.closest(".gi-panel")?.querySelector(".gi-chart");
-      const component = chart && window.getElement?.(Number(chart.id.slice(1)));
-      component?.chart?.dispatchAction({ type: "legendToggleSelect", name: key.dataset.name });
+      const box = key.closest(".gi-panel")?.querySelector(".gi-chart");
+      (box && chartOf(box))?.dispatchAction({ type: "legendToggleSelect", name: key.dataset.name });
       key.classList.toggle("gi-off");
     } else if (event.target.closest?.("[data-act]")) {
       const button = event.target.closest("[data-act]");
@@ -207,5 +244,5 @@ window.gi = (() => {
     table.tBodies[0].append(...rows);
   }
 
-  return { digits, tip, lines, note, stretch, page, toast, act, dialogs, help, state };
+  return { digits, tip, lines, note, stretch, drawn, page, toast, act, dialogs, help, state };
 })();
