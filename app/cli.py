@@ -1,139 +1,163 @@
-"""The `greenisland` command. Every sub-command lives in app/commands; this file only names them."""
+"""The `greenisland` command: what there is to type, and where in app/commands it is.
 
+Promises: a command's module is imported when it is typed, not before: nobody waits for the other sixty.
+"""
+
+import ast
 import sys
+from collections.abc import Iterator
+from importlib import import_module
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
 
 import typer
+import typer.main
+from typer.core import TyperCommand, TyperGroup
 
-from .commands import (
-    alerts,
-    alerts_route,
-    backup,
-    bench,
-    decode,
-    demo,
-    deploy,
-    doctor,
-    explain,
-    fact,
-    feed_from_csv,
-    grafana,
-    influx,
-    mark,
-    outbox,
-    portal,
-    rejudge,
-    reload,
-    replay,
-    rules,
-    rules_diff,
-    rules_explain,
-    rules_limits,
-    rules_list,
-    rules_test,
-    run,
-    simulate,
-    status,
-    user,
-    verify,
+# words -> module of app/commands and function
+COMMANDS = {
+    "demo": "demo.demo_command",
+    "run": "run.run_command",
+    "reload": "reload.reload_command",
+    "decode": "decode.decode_command",
+    "simulate": "simulate.simulate",
+    "replay": "replay.replay_command",
+    "rejudge": "rejudge.rejudge_command",
+    "portal": "portal.portal_command",
+    "status": "status.status_command",
+    "doctor": "doctor.doctor_command",
+    "explain": "explain.explain_command",
+    "verify": "verify.verify_command",
+    "backup": "backup.backup_command",
+    "restore": "backup.restore_command",
+    "bench": "bench.bench_command",
+    "feed from-csv": "feed_from_csv.feed_from_csv",
+    "feed record": "feed.record_command",
+    "feed play": "feed.play_command",
+    "rules check": "rules.check_command",
+    "rules limits": "rules_limits.rules_limits_command",
+    "rules test": "rules_test.rules_test_command",
+    "rules list": "rules_list.rules_list_command",
+    "rules diff": "rules_diff.rules_diff_command",
+    "rules explain": "rules_explain.rules_explain_command",
+    "review": "mark.review_command",
+    "mark add": "mark.add_command",
+    "mark list": "mark.list_command",
+    "mark withdraw": "mark.withdraw_command",
+    "mark review": "mark.review_mark_command",
+    "mark types": "mark.types_command",
+    "alerts list": "alerts.list_command",
+    "alerts show": "alerts.show_command",
+    "alerts acknowledge": "alerts.acknowledge_command",
+    "alerts assign": "alerts.assign_command",
+    "alerts comment": "alerts.comment_command",
+    "alerts silence": "alerts.silence_command",
+    "alerts unsilence": "alerts.unsilence_command",
+    "alerts silences": "alerts.silences_command",
+    "alerts route": "alerts_route.route_command",
+    "fact stop": "fact.stop_command",
+    "fact qc": "fact.qc_command",
+    "fact manual": "fact.manual_command",
+    "fact list": "fact.list_facts_command",
+    "fact withdraw": "fact.withdraw_fact_command",
+    "user add": "user.add_command",
+    "user list": "user.list_command",
+    "user passwd": "user.passwd_command",
+    "user disable": "user.disable_command",
+    "user enable": "user.enable_command",
+    "user token": "user.token_command",
+    "user revoke": "user.revoke_command",
+    "outbox list": "outbox.list_command",
+    "outbox retry": "outbox.retry_command",
+    "outbox test": "outbox.try_command",
+    "grafana push": "grafana.push_command",
+    "grafana diff": "grafana.diff_command",
+    "deploy init": "deploy.init_command",
+    "deploy check": "deploy.check_command",
+    "deploy influx": "influx.influx_command",
+    "deploy station add": "deploy.add_command",
+    "deploy station revoke": "deploy.revoke_command",
+}
+
+# words -> what the commands below them are about
+GROUPS = {
+    "": "GreenIsland: automatic environmental monitoring. Collects, judges, keeps the evidence, tells people.",
+    "feed": "Feeds: recorded or made messages, as Parquet.",
+    "rules": "Rules: check, test, list and compare them; explain a verdict.",
+    "mark": "Data marks (数据标记): make, withdraw, review, list them.",
+    "fact": "Approved stops, checks of analysers, manual readings; all facts.",
+    "alerts": "Alerts: look at them, acknowledge, assign, silence; try routes out.",
+    "user": "Accounts of the portal: who may come in, as whom, for what.",
+    "outbox": "Notifications: what waits, was refused or given up; try a channel.",
+    "grafana": "Boards in a centre's own Grafana: push them, or say what differs.",
+    "deploy": "A deployment: secrets, certificates, credentials, buckets.",
+    "deploy station": "One station's credential for the broker.",
+}
+
+
+class Commands(TyperGroup):
+    """The commands below some words. Each is only a name until it is typed, or help is asked for."""
+
+    def __init__(self, *, words: str = "", **about: Any):
+        super().__init__(**about)
+        self._words = words
+        for name, path in self._below():
+            if path in GROUPS:
+                self.commands[name] = Commands(words=path, name=name, help=GROUPS[path], no_args_is_help=True)
+            else:
+                self.commands[name] = TyperCommand(name)
+
+    def _below(self) -> Iterator[tuple[str, str]]:
+        """(name, all words) of commands and groups, in order."""
+        prefix = f"{self._words} ".lstrip()
+        names = [path.removeprefix(prefix).split()[0] for path in COMMANDS if path.startswith(prefix)]
+        return ((name, prefix + name) for name in dict.fromkeys(names))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        path = f"{self._words} {name}".strip()
+        return name, command_of(path) if path in COMMANDS else command, rest
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        for name, path in self._below():
+            if path in COMMANDS:
+                self.commands[name].help = _said(path)
+        super().format_help(ctx, formatter)
+
+
+def command_of(path: str) -> Any:
+    """The command of these words."""
+    module, _, function = COMMANDS[path].partition(".")
+    one = typer.Typer(add_completion=False)
+    one.command(path.rpartition(" ")[2])(getattr(import_module(f".commands.{module}", __package__), function))
+    return typer.main.get_command(one)
+
+
+def _said(path: str) -> str:
+    """What the command says about itself, taken from its source: importing all of them takes seconds."""
+    module, _, function = COMMANDS[path].partition(".")
+    tree = ast.parse((Path(__file__).parent / "commands" / f"{module}.py").read_text(encoding="utf-8"))
+    (found,) = (one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == function)
+    return cleandoc(ast.get_docstring(found) or "")
+
+
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=GROUPS[""]
 )
-from .commands import feed as feeds
-from .site.yaml_lines import SiteErrors
-
-ABOUT = "GreenIsland: automatic environmental monitoring. Collects, judges, keeps the evidence, tells people."
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=ABOUT)
-feed = typer.Typer(no_args_is_help=True, help="Feeds: recorded or made messages, as Parquet.")
-rule = typer.Typer(no_args_is_help=True, help="Rules: check, test, list and compare them; explain a verdict.")
-app.add_typer(feed, name="feed")
-app.add_typer(rule, name="rules")
-marks = typer.Typer(no_args_is_help=True, help="Data marks (数据标记): make, withdraw, review, list them.")
-facts = typer.Typer(no_args_is_help=True, help="Approved stops, checks of analysers, manual readings; all facts.")
-app.add_typer(marks, name="mark")
-app.add_typer(facts, name="fact")
-alert = typer.Typer(no_args_is_help=True, help="Alerts: look at them, acknowledge, assign, silence; try routes out.")
-app.add_typer(alert, name="alerts")
-users = typer.Typer(no_args_is_help=True, help="Accounts of the portal: who may come in, as whom, for what.")
-app.add_typer(users, name="user")
-outgoing = typer.Typer(no_args_is_help=True, help="Notifications: what waits, was refused or given up; try a channel.")
-app.add_typer(outgoing, name="outbox")
-
-boards = typer.Typer(no_args_is_help=True, help="Boards in a centre's own Grafana: push them, or say what differs.")
-app.add_typer(boards, name="grafana")
-deploying = typer.Typer(no_args_is_help=True, help="A deployment: secrets, certificates, credentials, buckets.")
-stations = typer.Typer(no_args_is_help=True, help="One station's credential for the broker.")
-app.add_typer(deploying, name="deploy")
-deploying.add_typer(stations, name="station")
-
-app.command("demo")(demo.demo_command)
-app.command("run")(run.run_command)
-app.command("reload")(reload.reload_command)
-app.command("decode")(decode.decode_command)
-app.command("simulate")(simulate.simulate)
-app.command("replay")(replay.replay_command)
-app.command("rejudge")(rejudge.rejudge_command)
-app.command("portal")(portal.portal_command)
-app.command("status")(status.status_command)
-app.command("doctor")(doctor.doctor_command)
-app.command("explain")(explain.explain_command)
-app.command("verify")(verify.verify_command)
-app.command("backup")(backup.backup_command)
-app.command("restore")(backup.restore_command)
-app.command("bench")(bench.bench_command)
-feed.command("from-csv")(feed_from_csv.feed_from_csv)
-feed.command("record")(feeds.record_command)
-feed.command("play")(feeds.play_command)
-rule.command("check")(rules.check_command)
-rule.command("limits")(rules_limits.rules_limits_command)
-rule.command("test")(rules_test.rules_test_command)
-rule.command("list")(rules_list.rules_list_command)
-rule.command("diff")(rules_diff.rules_diff_command)
-rule.command("explain")(rules_explain.rules_explain_command)
-app.command("review")(mark.review_command)
-marks.command("add")(mark.add_command)
-marks.command("list")(mark.list_command)
-marks.command("withdraw")(mark.withdraw_command)
-marks.command("review")(mark.review_mark_command)
-marks.command("types")(mark.types_command)
-alert.command("list")(alerts.list_command)
-alert.command("show")(alerts.show_command)
-alert.command("acknowledge")(alerts.acknowledge_command)
-alert.command("assign")(alerts.assign_command)
-alert.command("comment")(alerts.comment_command)
-alert.command("silence")(alerts.silence_command)
-alert.command("unsilence")(alerts.unsilence_command)
-alert.command("silences")(alerts.silences_command)
-alert.command("route")(alerts_route.route_command)
-facts.command("stop")(fact.stop_command)
-facts.command("qc")(fact.qc_command)
-facts.command("manual")(fact.manual_command)
-facts.command("list")(fact.list_facts_command)
-facts.command("withdraw")(fact.withdraw_fact_command)
-users.command("add")(user.add_command)
-users.command("list")(user.list_command)
-users.command("passwd")(user.passwd_command)
-users.command("disable")(user.disable_command)
-users.command("enable")(user.enable_command)
-users.command("token")(user.token_command)
-users.command("revoke")(user.revoke_command)
-outgoing.command("list")(outbox.list_command)
-outgoing.command("retry")(outbox.retry_command)
-outgoing.command("test")(outbox.try_command)
-
-boards.command("push")(grafana.push_command)
-boards.command("diff")(grafana.diff_command)
-deploying.command("init")(deploy.init_command)
-deploying.command("check")(deploy.check_command)
-deploying.command("influx")(influx.influx_command)
-stations.command("add")(deploy.add_command)
-stations.command("revoke")(deploy.revoke_command)
+app.callback()(lambda: None)  # a group, though it has no command of its own
 
 
 def main() -> None:
     """Runs the command; what a user got wrong is told in words, without a stack."""
     try:
         app()
-    except SiteErrors as errors:
-        print(errors, file=sys.stderr)
+    except ValueError as error:
+        from .site.yaml_lines import SiteErrors  # it takes longer to load than `--help` to print
+
+        if not isinstance(error, SiteErrors):
+            raise
+        print(error, file=sys.stderr)
         sys.exit(2)
 
 

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "mosquitto"
+from ..deploying.broker_users import SHIPPED
+from ..deploying.secret_files import password_line
+
 TLS_KEYS = ("cafile", "certfile", "keyfile", "tls_version")
 
 
@@ -70,8 +72,9 @@ class Mosquitto:
         return "\n".join(lines) + "\n"
 
     def add_user(self, name: str, password: str) -> None:
-        """Before `start`."""
-        subprocess.run(["mosquitto_passwd", "-b", self.folder / "passwd", name, password], check=True, timeout=10)
+        """Before `start`, each name once."""
+        with (self.folder / "passwd").open("a", encoding="utf-8") as passwd:
+            passwd.write(f"{password_line(name, password)}\n")
 
     def start(self) -> None:
         with (self.folder / "mosquitto.log").open("ab") as log:

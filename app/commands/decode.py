@@ -54,7 +54,12 @@ def decode_command(
     ],
     policy: Annotated[
         PolicyName,
-        typer.Option("--policy", help="Which CRCs an HJ 212 frame may carry: the standard's, known wrong ones, any."),
+        typer.Option(
+            "--policy",
+            metavar="NAME",
+            help="Which CRCs an HJ 212 frame may carry: strict (the standard's), accept-known-variant (known wrong "
+            "ones), accept-any.",
+        ),
     ] = PolicyName.ACCEPT_KNOWN_VARIANT,
     time_zone: Annotated[
         str, typer.Option("--time-zone", help="Civil time of the device; HJ 212 sends no offset.")

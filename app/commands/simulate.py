@@ -23,7 +23,7 @@ def simulate(
     scenario: Annotated[str, typer.Option(help="A scenario's name, or the path of a .yaml file.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
-    """Simulates a site's stations and writes their messages as a feed."""
+    """Simulate a site's stations and write their messages as a feed."""
     from simulators.simulate import LiveSimulator, clock_rows, feed_frame, spans
     from store.feed import write_feed
     from store.parquet import write_parquet

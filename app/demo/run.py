@@ -26,6 +26,7 @@ from ingest.mqtt import CollectorMetrics
 from rules.spec import Rule
 from simulators.simulate import LiveSimulator
 
+from ..health.logs import TEXT, TextLines
 from ..service.collector import run_collector
 from ..service.processes import run_archive, run_parts
 from .board import Board
@@ -339,7 +340,7 @@ def _state_directory(wanted: Path | None) -> Iterator[Path]:
 def _logging_to(path: Path) -> Iterator[None]:
     """Everything into a file: the terminal belongs to the view."""
     root, handler = logging.getLogger(), logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(TextLines(TEXT))
     before, level = root.handlers[:], root.level
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)

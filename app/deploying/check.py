@@ -12,10 +12,14 @@ from typing import Any
 
 import yaml
 
+from contracts.channels import MqttTopic
+from contracts.site import Site
+
 from ..site.files import load_site
 from ..site.yaml_lines import SiteErrors
+from .broker_users import SENDERS_USER, acl_blocks, is_own, may_publish, own_users
 from .certificates import OpensslFailed, Pair, belong_together, expires_at, is_by, names_host
-from .directory import COLLECTOR_USER, DATA, SECRETS, Layout, environment_of
+from .directory import DATA, SECRETS, Layout, environment_of
 from .secret_files import users_of
 
 EXPIRES_IN_MIN = timedelta(days=30)
@@ -102,11 +106,11 @@ def _users(layout: Layout) -> Iterator[str]:
     files -= {name.removesuffix(".password") for name in SECRETS}
     for name in sorted(files - users):
         yield f"{layout.passwd}: has no line for {name}; run `greenisland deploy init` again with --site"
-    collector = COLLECTOR_USER.format(name="")
-    text = (layout.broker / "acl").read_text(encoding="utf-8") if (layout.broker / "acl").is_file() else ""
-    for user in sorted(user for user in users if user.startswith(collector)):
-        if f"user {user}\n" not in text:
-            yield f"{layout.broker / 'acl'}: has no block for {user}; copy the one of another collector"
+    blocks = _blocks(layout)
+    for user in sorted(user for user in users if is_own(user)):
+        if user not in blocks:
+            whose = "the shipped one" if user == SENDERS_USER else "the one of another collector"
+            yield f"{layout.acl}: has no block for {user}; copy {whose}"
 
 
 def _site(layout: Layout) -> Iterator[str]:
@@ -119,12 +123,33 @@ def _site(layout: Layout) -> Iterator[str]:
         yield from str(errors).splitlines()
         return
     users = set(users_of(layout.passwd))
-    wanted = {COLLECTOR_USER.format(name=name) for name in site.file.collectors}
-    wanted |= {station.station for station in site.stations}
+    wanted = {*own_users(site.file.collectors), *(station.station for station in site.stations)}
     for name in sorted(wanted - users):
         yield f"{layout.passwd}: has no line for {name} of the site; run `greenisland deploy init` again with --site"
-    for name in sorted(users - wanted):
+    for name in sorted(users - wanted - set(_blocks(layout))):  # who has a block there is meant
         yield f"{layout.passwd}: {name} is not in the site's registry; `greenisland deploy station revoke` it"
+    yield from _channels(layout, site)
+
+
+def _channels(layout: Layout, site: Site) -> Iterator[str]:
+    """Those over the site's broker that it would refuse."""
+    own, blocks = site.file.broker, _blocks(layout)
+    for channel in site.file.channels:
+        if not isinstance(channel, MqttTopic):
+            continue
+        broker = channel.broker or own
+        if (broker.host, broker.port) == (own.host, own.port) and not may_publish(
+            blocks, broker.username, channel.topic
+        ):
+            yield (
+                f"{layout.acl}: {broker.username} may not publish to {channel.topic}, as channel {channel.name} would; "
+                f"give the channel the broker of site-sections.yaml, with user {SENDERS_USER}, who needs a line "
+                f"`topic write {channel.topic}` there"
+            )
+
+
+def _blocks(layout: Layout) -> dict[str, list[tuple[str, str]]]:
+    return acl_blocks(layout.acl.read_text(encoding="utf-8")) if layout.acl.is_file() else {}
 
 
 # -- compose

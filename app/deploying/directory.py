@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .broker_users import COLLECTOR_USER, SENDERS_USER, SHIPPED, acl, is_own, own_users
 from .certificates import Pair, make_authority, make_server
 from .secret_files import new_secret, password_line, password_of, replace_users, users_of, write_new
 
-SHIPPED = Path(__file__).resolve().parents[2] / "deploy"
 CONTAINER_UID = 10001  # whom root gives the files: nobody on a usual machine, and never root
-COLLECTOR_USER = "collector-{name}"
 IN_PLACE = "/etc/greenisland"  # where the directory is, on a host and in every container
 OTHER_NAMES = ("broker", "localhost")  # of the broker in docker-compose.yml, and on its own machine
 SECRETS = ("influx-admin.password", "influx-admin.token", "grafana-admin.password", "grafana.key", "portal.key")
@@ -70,8 +69,13 @@ class Layout:
     def passwd(self) -> Path:
         return self.broker / "passwd"
 
-    def collector_password(self, name: str) -> Path:
-        return self.secrets / f"{COLLECTOR_USER.format(name=name)}.password"
+    @property
+    def acl(self) -> Path:
+        return self.broker / "acl"
+
+    def own_password(self, user: str) -> Path:
+        """Of a collector's user, or the senders'."""
+        return self.secrets / f"{user}.password"
 
     def station_password(self, station: str) -> Path:
         return self.stations / f"{station}.password"
@@ -90,7 +94,7 @@ def init(
 ) -> list[Made]:
     """Makes what is missing. Raises DeployError, OpensslFailed, OSError."""
     layout = Layout(root)
-    _check_names(collectors, stations)
+    _check_names(stations)
     made: list[Made] = []
 
     def note(path: Path, is_new: bool) -> None:
@@ -107,12 +111,12 @@ def init(
     note(layout.web.certificate, make_server(layout.web, layout.authority, host))
     copy = layout.broker_certificates / "ca.crt"
     note(copy, write_new(copy, layout.authority.certificate.read_text(encoding="ascii"), 0o644))
-    shipped = SHIPPED / "mosquitto" / "mosquitto.conf"
+    shipped = SHIPPED / "mosquitto.conf"
     note(
         layout.broker / "mosquitto.conf", write_new(layout.broker / "mosquitto.conf", shipped.read_text("utf-8"), 0o644)
     )
-    note(layout.broker / "acl", write_new(layout.broker / "acl", acl(collectors)))
-    made += _credentials(layout, collectors, stations)
+    note(layout.acl, write_new(layout.acl, acl(collectors)))
+    made += _credentials(layout, own_users(collectors), stations)
     sections = root / "site-sections.yaml"
     note(sections, write_new(sections, _site_sections(host, collectors[0]), 0o644))
     _give(root, owner)
@@ -122,7 +126,7 @@ def init(
 def add_station(root: Path, station: str) -> Path:
     """A credential for one more station; the file with its password. Raises DeployError."""
     layout = _made_before(root)
-    _check_names((), (station,))
+    _check_names((station,))
     if station in users_of(layout.passwd):
         raise DeployError(
             f"station {station} has a credential, see {layout.station_password(station)}; to give it another one, "
@@ -137,23 +141,11 @@ def revoke_station(root: Path, station: str) -> None:
     """Its credential is no more, neither for the broker nor in the directory. Raises DeployError."""
     layout = _made_before(root)
     users = users_of(layout.passwd)
-    if station not in users or station.startswith(COLLECTOR_USER.format(name="")):
+    if station not in users or is_own(station):
         raise DeployError(f"station {station} has no credential in {layout.passwd}")
     users.pop(station)
     replace_users(layout.passwd, users)
     layout.station_password(station).unlink(missing_ok=True)
-
-
-def acl(collectors: Sequence[str]) -> str:
-    """The shipped ACL, its collector's block repeated for each collector of the site."""
-    text = (SHIPPED / "mosquitto" / "acl").read_text(encoding="utf-8")
-    begins, ends = text.index("user collector-main"), text.index("\n\n", text.index("user collector-main"))
-    block = text[begins:ends]
-    blocks = [
-        block.replace("collector-main", f"collector-{name}").replace("clock/main", f"clock/{name}")
-        for name in collectors
-    ]
-    return text[:begins] + "\n\n".join(blocks) + text[ends:]
 
 
 def owner_named(said: str | None) -> tuple[int, int]:
@@ -190,13 +182,12 @@ def _made_before(root: Path) -> Layout:
     return layout
 
 
-def _check_names(collectors: Sequence[str], stations: Sequence[str]) -> None:
-    taken = {COLLECTOR_USER.format(name=name) for name in collectors}
-    prefix = COLLECTOR_USER.format(name="")
-    if wrong := [one for one in stations if one in taken or one.startswith(prefix) or one == "clock"]:
+def _check_names(stations: Sequence[str]) -> None:
+    if wrong := [one for one in stations if is_own(one) or one == "clock"]:
         raise DeployError(
             f"{', '.join(wrong)}: on the broker a station's user is called as the station, and names that begin with "
-            f"{prefix!r}, and 'clock', are the collectors'; give the station another identifier"
+            f"{COLLECTOR_USER.format(name='')!r}, {SENDERS_USER!r} and 'clock' are the centre's own; give the station "
+            f"another identifier"
         )
 
 
@@ -206,9 +197,9 @@ def _folders(layout: Layout) -> Iterator[Path]:
     yield from (layout.root / "data" / name for name in DATA)
 
 
-def _credentials(layout: Layout, collectors: Sequence[str], stations: Sequence[str]) -> list[Made]:
+def _credentials(layout: Layout, own: Sequence[str], stations: Sequence[str]) -> list[Made]:
     """A password file for everybody, and their lines in the broker's. Who has a line keeps it."""
-    files: dict[str, Path] = {COLLECTOR_USER.format(name=name): layout.collector_password(name) for name in collectors}
+    files: dict[str, Path] = {user: layout.own_password(user) for user in own}
     files |= {station: layout.station_password(station) for station in stations}
     users, made = users_of(layout.passwd), []
     before = dict(users)
@@ -251,6 +242,16 @@ portal:
   public_url: https://{host}
   key_file: {IN_PLACE}/secrets/portal.key
   trusted_proxies: [172.31.250.10]   # the reverse proxy of docker-compose.yml; 127.0.0.1 without Docker
+# A channel over the same broker has a user of its own:
+# channels:
+#   - name: alerts
+#     type: mqtt
+#     broker:
+#       host: {host}
+#       port: 8883
+#       username: {SENDERS_USER}
+#       password_file: {IN_PLACE}/secrets/{SENDERS_USER}.password
+#       ca_file: {IN_PLACE}/broker/certs/ca.crt
 """
 
 

@@ -1,16 +1,25 @@
 """What `deploy init` makes, on a real Mosquitto with TLS: everybody speaks for himself, strangers not at all."""
 
+import json
 import os
 import shutil
 import signal
 import socket
 import ssl
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+import yaml
 
+from app.deploying.broker_users import SHIPPED
 from app.deploying.certificates import Pair, make_authority
-from app.deploying.directory import SHIPPED, add_station, revoke_station
+from app.deploying.directory import IN_PLACE, add_station, revoke_station
+from app.deploying.secret_files import password_line, replace_users, users_of
+from contracts.channels import MqttTopic
+from contracts.ports import Notification, Sent
+from contracts.reasons import Receipt
+from notify.senders.mqtt import MqttSender
 
 from ..integration.broker import Mosquitto, Peer, wait_until
 
@@ -32,7 +41,7 @@ def broker_on(layout, folder, require_program) -> Mosquitto:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    assert (layout.broker / "mosquitto.conf").read_bytes() == (SHIPPED / "mosquitto" / "mosquitto.conf").read_bytes()
+    assert (layout.broker / "mosquitto.conf").read_bytes() == (SHIPPED / "mosquitto.conf").read_bytes()
     made = Mosquitto(folder, port, require_program("mosquitto"), layout.broker_certificates)
     give(layout, made)
     return made
@@ -54,8 +63,8 @@ def peer(broker, shared_deployment):
     """peer(user) with that user's own password, as it stands in the directory."""
 
     def make(user: str, **options) -> TlsPeer:
-        folder = shared_deployment.secrets if user.startswith("collector-") else shared_deployment.stations
-        password = (folder / f"{user}.password").read_text()
+        own = shared_deployment.own_password(user)
+        password = (own if own.exists() else shared_deployment.station_password(user)).read_text()
         return TlsPeer(broker, shared_deployment.broker_certificates / "ca.crt", user, password, **options)
 
     return make
@@ -125,6 +134,52 @@ def test_a_collector_writes_and_reads_its_own_clock_and_no_other(peer, name):
                 assert publisher.published == [said]
         wait_until(lambda: collector.heard, "the clock has come back")
         assert collector.heard == [(f"gi/clock/{name}", b"1")]
+
+
+NOTIFICATION = Notification("k" * 64, "alerts", {"text": "二氧化硫超标", "level": "red"})
+
+
+def channel_of_site_sections(layout, port) -> MqttTopic:
+    """As `deploy init` proposes it, on this broker."""
+    text = (layout.root / "site-sections.yaml").read_text(encoding="utf-8")
+    commented = text[text.index("# channels:") :].replace(IN_PLACE, str(layout.root)).replace("8883", str(port))
+    (about,) = yaml.safe_load(commented.replace("# ", ""))["channels"]
+    return MqttTopic.model_validate(about)
+
+
+def test_notifications_go_over_the_sites_broker_as_a_user_of_their_own_to_whoever_may_read_them(
+    deployment, tmp_path, require_program
+):
+    with (deployment.acl).open("a", encoding="utf-8") as acl:  # as the guide says: one block for whoever takes them
+        acl.write("\nuser wall\ntopic read greenisland/alerts\n")
+    users = users_of(deployment.passwd)
+    replace_users(deployment.passwd, {**users, "wall": password_line("wall", "w")})
+    authority = deployment.broker_certificates / "ca.crt"
+    with broker_on(deployment, tmp_path / "mosquitto", require_program) as running:
+        channel = channel_of_site_sections(deployment, running.port)
+        trusted = ssl.create_default_context(cafile=channel.broker.ca_file)
+        password = Path(channel.broker.password_file).read_text()
+
+        def send(topic: str) -> Sent:
+            return MqttSender(channel.model_copy(update={"topic": topic}), channel.broker, password, trusted).send(
+                NOTIFICATION, 1
+            )
+
+        with TlsPeer(running, authority, "wall", "w", subscribe="greenisland/alerts") as wall:
+            assert send(channel.topic).receipt == Receipt.DELIVERED
+            wait_until(lambda: wall.heard, "the notification")
+            ((topic, said),) = wall.heard
+        assert (topic, json.loads(said)["text"]) == ("greenisland/alerts", "二氧化硫超标")
+        for elsewhere in ("gi/S1/json", "gi/clock/main", "other"):
+            assert send(elsewhere)[:2] == (
+                Receipt.REFUSED,
+                "the broker refuses the message (Not authorized); look at topic and the broker's ACL",
+            )
+        station = deployment.station_password("S1").read_text()
+        with TlsPeer(running, authority, "S1", station) as publisher:
+            publisher.publish("greenisland/alerts", b"all is well")
+            wait_until(lambda: publisher.published, "an answer")
+            assert publisher.published == [REFUSED]
 
 
 def test_a_station_does_not_hear_a_clock(peer):

@@ -93,9 +93,9 @@ def test_a_part_is_given_no_secret_but_its_own(name):
     given = {one if isinstance(one, str) else one["source"] for one in SERVICES[name].get("secrets", ())}
     assert given == {
         "collector": {"collector_password"},
-        "senders": {"portal_key"},
+        "senders": {"portal_key", "senders_password"},
         "portal": {"portal_key"},
-        "doctor": {"collector_password", "portal_key"},
+        "doctor": {"collector_password", "portal_key", "senders_password"},
         "influxdb": {"influx_admin_password", "influx_admin_token"},
         "influx-setup": {"influx_admin_token"},
         "grafana": {"grafana_admin_password", "grafana_key"},

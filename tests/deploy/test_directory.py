@@ -11,21 +11,21 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.deploying.broker_users import SHIPPED, acl, acl_blocks, may_publish
 from app.deploying.certificates import OpensslFailed, expires_at
 from app.deploying.check import check
 from app.deploying.directory import (
-    SHIPPED,
     DeployError,
-    acl,
+    Layout,
     add_station,
     environment_of,
     init,
     owner_named,
     revoke_station,
 )
-from app.deploying.secret_files import password_line, users_of
+from app.deploying.secret_files import password_line, replace_users, users_of
 
-from .conftest import COLLECTORS, HOST, STATIONS
+from .conftest import COLLECTORS, HOST, STATIONS, copied
 
 ME = (os.geteuid(), os.getegid())
 NOW = datetime.now(UTC)
@@ -44,21 +44,22 @@ def contents(root: Path) -> dict[str, bytes]:
 def test_secrets_keys_and_credentials_are_their_owners_alone(deployment):
     private = [path for path in deployment.root.rglob("*") if path.suffix in (".password", ".token", ".key")]
     private += [deployment.passwd, deployment.broker / "acl", deployment.environment]
-    assert len(private) == 5 + 2 + 2 + 3 + 3  # secrets, collectors, stations, three keys; passwd, acl, .env
+    assert len(private) == 5 + 2 + 1 + 2 + 3 + 3  # secrets, collectors, senders, stations, keys; passwd, acl, .env
     assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
     folders = [path for path in deployment.root.rglob("*") if path.is_dir()]
     assert {stat.S_IMODE(path.stat().st_mode) for path in [deployment.root, *folders]} == {0o700}
 
 
-def test_no_two_secrets_are_the_same_and_none_is_short(deployment, shared_deployment):
+def test_no_two_secrets_are_the_same_and_none_is_short(tmp_path, shared_deployment):
+    init(tmp_path / "another", HOST, "test", COLLECTORS, STATIONS, ME)
     files = [
         path
-        for layout in (deployment, shared_deployment)
+        for layout in (Layout(tmp_path / "another"), shared_deployment)
         for folder in (layout.secrets, layout.stations)
         for path in folder.iterdir()
     ]
     said = [path.read_text() for path in files]
-    assert len(set(said)) == len(said) == 18
+    assert len(set(said)) == len(said) == 20
     assert min(map(len, said)) >= 43  # 256 bits in base64
 
 
@@ -87,7 +88,7 @@ def test_running_it_again_makes_what_is_missing_and_the_new_station(deployment):
         "stations/S3.password",
         "broker/passwd",
     }
-    assert set(users_of(deployment.passwd)) == {"collector-main", "collector-east", "S1", "S2", "S3"}
+    assert set(users_of(deployment.passwd)) == {"collector-main", "collector-east", "senders", "S1", "S2", "S3"}
 
 
 def test_a_password_line_is_what_mosquitto_passwd_writes(tmp_path, require_program):
@@ -101,15 +102,15 @@ def test_a_password_line_is_what_mosquitto_passwd_writes(tmp_path, require_progr
 
 
 def test_each_collector_has_its_block_and_all_else_of_the_acl_is_as_shipped():
-    assert acl(["main"]) == (SHIPPED / "mosquitto" / "acl").read_text()
+    assert acl(["main"]) == (SHIPPED / "acl").read_text()
     two = acl(["east", "west"])
     assert two.count("user collector-") == 2
     assert "user collector-west\ntopic read gi/+/json\ntopic read gi/+/hj212\ntopic readwrite gi/clock/west\n" in two
     assert "main" not in two.replace("remain", "")
 
 
-@pytest.mark.parametrize("station", ["collector-main", "collector-new", "clock"])
-def test_a_station_cannot_be_called_as_a_collector(deployment, station):
+@pytest.mark.parametrize("station", ["collector-main", "collector-new", "senders", "clock"])
+def test_a_station_cannot_be_called_as_a_user_of_the_centres_own(deployment, station):
     with pytest.raises(DeployError, match="give the station another identifier"):
         add_station(deployment.root, station)
     with pytest.raises(DeployError, match="give the station another identifier"):
@@ -126,7 +127,7 @@ def test_a_revoked_station_leaves_nothing_and_may_come_back_with_another_passwor
         add_station(deployment.root, "S1")
 
 
-@pytest.mark.parametrize("user", ["S9", "collector-main"])
+@pytest.mark.parametrize("user", ["S9", "collector-main", "senders"])
 def test_only_a_station_with_a_credential_is_revoked(deployment, user):
     with pytest.raises(DeployError, match="has no credential"):
         revoke_station(deployment.root, user)
@@ -159,21 +160,31 @@ def test_without_openssl_it_says_what_to_install(tmp_path, monkeypatch):
 # -- check
 
 
-@pytest.fixture
-def whole(tmp_path):
-    """A directory as it should be, of a small site."""
-    root = tmp_path / "whole"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A directory as it should be, of a small site; made by the command."""
+    folder = tmp_path_factory.mktemp("made")
     for name, text in SITE.items():
-        path = tmp_path / "site" / name
+        path = folder / "site" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     owner = "10001" if os.geteuid() == 0 else f"{ME[0]}:{ME[1]}"
+    root, site = folder / "whole", str(folder / "site")
     done = CliRunner().invoke(
-        app,
-        ["deploy", "init", str(root), "--host", "centre.example", "--site", str(tmp_path / "site"), "--owner", owner],
+        app, ["deploy", "init", str(root), "--host", "centre.example", "--site", site, "--owner", owner]
     )
     assert done.exit_code == 0, done.output
-    shutil.copytree(tmp_path / "site", root / "site")
+    shutil.copytree(folder / "site", root / "site")
+    return root
+
+
+@pytest.fixture
+def whole(made, tmp_path):
+    """A copy of it, belonging to the same user."""
+    root = copied(made, tmp_path / "whole")
+    for path in (root, *root.rglob("*")):
+        was = (made / path.relative_to(root)).stat()
+        os.chown(path, was.st_uid, was.st_gid)
     return root
 
 
@@ -198,6 +209,31 @@ def test_what_is_wrong_is_named_with_what_would_be_right(whole):
         f"{whole}/broker/passwd: NOT-IN-REGISTRY is not in the site's registry",
     ):
         assert said in found
+
+
+def test_a_channel_the_sites_broker_would_refuse_is_named_and_a_reader_with_a_block_is_meant(whole):
+    about, senders = whole / "site" / "site.yaml", "broker: {username: senders}, "
+    channels = "channels: [{name: one, type: mqtt, %stopic: greenisland/alerts/red}]\n"
+    about.write_text(f"{SITE['site.yaml']}broker: {{username: collector-main}}\n{channels % ''}", encoding="utf-8")
+    (found,) = check(whole, None, NOW)
+    assert "broker/acl: collector-main may not publish to greenisland/alerts/red, as channel one would" in found
+    about.write_text(SITE["site.yaml"] + channels % senders, encoding="utf-8")
+    assert check(whole, None, NOW) == []
+    replace_users(whole / "broker" / "passwd", {**users_of(whole / "broker" / "passwd"), "wall": "wall:x"})
+    assert len(check(whole, None, NOW)) == 1
+    with (whole / "broker" / "acl").open("a", encoding="utf-8") as acl_file:
+        acl_file.write("\nuser wall\ntopic read greenisland/#\n")
+    assert check(whole, None, NOW) == []
+
+
+def test_what_an_acl_grants_is_read_as_mosquitto_reads_it():
+    text = "topic a\nuser one\ntopic read b\ntopic write c/#\ntopic deny c/x\npattern write %u/#\nuser two\n"
+    blocks = acl_blocks(text)
+    granted = [(user, topic) for user in ("one", "two") for topic in "abc" if may_publish(blocks, user, topic)]
+    assert granted == [("one", "c")]
+    assert may_publish(blocks, "one", "c/y")
+    assert not may_publish(blocks, "one", "c/x")
+    assert set(blocks) == {"one", "two"}
 
 
 def test_a_certificate_that_runs_out_is_told_before(whole):

@@ -65,7 +65,7 @@ def connection(layout, broker, **changed) -> dict:
         "host": "127.0.0.1",
         "port": broker.port,
         "username": "collector-main",
-        "password_file": str(layout.collector_password("main")),
+        "password_file": str(layout.own_password("collector-main")),
         "ca_file": str(layout.broker_certificates / "ca.crt"),
     }
     return {**own, **changed}
@@ -81,7 +81,7 @@ def broker(shared_deployment, tmp_path_factory, require_program):
 def clock_of_main(layout, broker, ahead: timedelta):
     """Publishes the collector's clock, so much ahead, twenty times a second."""
     stop = threading.Event()
-    password = layout.collector_password("main").read_text()
+    password = layout.own_password("collector-main").read_text()
     with TlsPeer(broker, layout.broker_certificates / "ca.crt", "collector-main", password) as collector:
 
         def tick() -> None:

@@ -1,5 +1,6 @@
 """Files of a centre that are not what was written: named, waited for, and everything that can go on goes on."""
 
+import shutil
 import sqlite3
 import threading
 from contextlib import closing
@@ -11,7 +12,6 @@ from app.health.status import attention, status_of
 from app.service.collector import journal_directory
 from app.service.engine import Engine
 from app.service.processes import run_parts
-from app.site.rule_files import load_rules
 from contracts.clock import SystemClock
 from contracts.ports import RawMessage
 from rules.ticks import clock_payload
@@ -24,6 +24,7 @@ from tests.builders import START, minutes
 from tests.journal_forgery import write_schema_1
 
 from .broker import Peer, wait_until
+from .live import zunyi
 from .service_process import CLOCK, STATION, TOPIC, centre, payload
 from .test_checkpoint import SITE, engine
 from .test_full_disk import last_seq
@@ -32,25 +33,33 @@ BEGUN = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=3
 MINUTES, UNDECIDED = 6, 4
 
 
-def journalled_minutes(one, first, end):
+def journalled_minutes(state_dir, first, end):
     """A message and the clock, minute by minute; every one begins a segment."""
-    with Journal(one.journal, segment_max_bytes=1) as journal:
+    with Journal(journal_directory(state_dir, "main"), segment_max_bytes=1) as journal:
         for n in range(first, end):
             at = BEGUN + timedelta(minutes=n)
             row = RawMessage("mqtt", TOPIC, payload(at, n))
             journal.append([row, RawMessage("mqtt", CLOCK, clock_payload(at))], at)
 
 
+@pytest.fixture(scope="module")
+def left(tmp_path_factory):
+    """A state directory with a span a minute decided, none archived, and segments that are not decided."""
+    folder = tmp_path_factory.mktemp("left")
+    _, site, rules = zunyi(folder, 1883)
+    journalled_minutes(folder / "state", 0, MINUTES)
+    with closing(Engine(site, rules, folder / "state", SystemClock())) as decider:
+        while decider.step(2) is not None:
+            pass
+    journalled_minutes(folder / "state", MINUTES, MINUTES + UNDECIDED)
+    return folder / "state"
+
+
 @pytest.fixture
-def stopped(tmp_path, free_port, require_program):
-    """A centre that was stopped with a span a minute decided, none archived, and segments that are not decided."""
+def stopped(left, tmp_path, free_port, require_program):
+    """A centre that was stopped and left that."""
+    shutil.copytree(left, tmp_path / "state")
     with centre(tmp_path, free_port(), require_program("mosquitto")) as one:
-        rules = [placed.rule for placed in load_rules(one.directory, one.site)]
-        journalled_minutes(one, 0, MINUTES)
-        with closing(Engine(one.site, rules, one.state_dir, SystemClock())) as decider:
-            while decider.step(2) is not None:
-                pass
-        journalled_minutes(one, MINUTES, MINUTES + UNDECIDED)
         yield one
 
 

@@ -1,4 +1,6 @@
-"""The disk is full: the collector stops acknowledging, says so, keeps its connection and goes on by itself."""
+"""The disk is full: the collector stops acknowledging, says so, keeps its connection and goes on by itself. Or an fsync
+fails: it ends at once, and the next one gets all that was not acknowledged.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -63,4 +65,32 @@ def test_a_collector_is_stopped_and_started_on_a_full_disk(tmp_path, free_port, 
         one.until(lambda: len(one.journalled()) == 50, "everything is journalled")
         one.stop(collector)
     assert one.journalled() == numbered(0, 50)
+    assert verify_chain(one.journal) is None
+
+
+def test_after_a_failed_fsync_the_process_ends_in_words_and_what_was_not_acknowledged_comes_to_the_next(
+    tmp_path, free_port, require_program
+):
+    """strace lets one of the journal's fdatasync fail, once everything is at work."""
+    failing = [require_program("strace"), "--daemonize", "--follow-forks", "--seccomp-bpf", "--output", "/dev/null"]
+    failing += ["--trace=fdatasync", "--inject=fdatasync:error=EIO:when=40"]
+    with centre(tmp_path, free_port(), require_program("mosquitto"), keep_alive_s=5) as one:
+        lost = one.run("collector", under=failing)
+        one.until(one.clocks, "the collector is at work")
+        sent = []
+        with Peer(one.broker.port, STATION, "s") as station:
+            while lost.poll() is None:
+                sent += numbered(len(sent), len(sent) + 1)
+                station.publish_all(TOPIC, sent[-1:])
+            sent += numbered(len(sent), len(sent) + 20)
+            station.publish_all(TOPIC, sent[-20:])
+        assert lost.returncode == 1
+        assert "greenisland run ended: " in one.log()
+        assert "Traceback" not in one.log()
+        one.forget(lost)
+        assert 0 < len(one.journalled()) < len(sent)
+        again = one.run("collector")
+        one.until(lambda: len(set(one.journalled())) == len(sent), "everything is journalled")
+        one.stop(again)
+    assert list(dict.fromkeys(one.journalled())) == sent
     assert verify_chain(one.journal) is None

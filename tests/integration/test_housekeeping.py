@@ -1,6 +1,7 @@
 """Housekeeping beside an engine: what is decided, kept and copied is as if nothing had been sealed or pruned."""
 
 import json
+import shutil
 import threading
 from datetime import timedelta
 
@@ -88,7 +89,7 @@ def assert_same(found, expected):
     assert found[1:] == expected[1:]
 
 
-def run_to_end(state_dir, rows=40):
+def run_to_end(state_dir, rows=400):
     one = engine(state_dir)
     one.recover()
     while one.step(rows) is not None:
@@ -97,9 +98,16 @@ def run_to_end(state_dir, rows=40):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    state_dir = tmp_path_factory.mktemp("whole")
+def journalled(tmp_path_factory):
+    """A state directory with nothing but that journal, to be copied."""
+    state_dir = tmp_path_factory.mktemp("journalled")
     journal(state_dir)
+    return state_dir
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(journalled, tmp_path_factory):
+    state_dir = shutil.copytree(journalled, tmp_path_factory.mktemp("whole"), dirs_exist_ok=True)
     run_to_end(state_dir)
     return decided(state_dir)
 
@@ -108,8 +116,8 @@ def spans_left(state_dir):
     return len(list((state_dir / "spans").glob("*.span")))
 
 
-def test_an_engine_with_a_round_and_a_restart_after_every_span_decides_the_same(tmp_path, uninterrupted):
-    journal(tmp_path)
+def test_an_engine_with_a_round_and_a_restart_after_every_span_decides_the_same(journalled, tmp_path, uninterrupted):
+    shutil.copytree(journalled, tmp_path, dirs_exist_ok=True)
     whole = record(tmp_path)["main"]
     total, went_on = Round(), True
     while went_on:
@@ -135,11 +143,11 @@ def test_an_engine_with_a_round_and_a_restart_after_every_span_decides_the_same(
     assert len(list((tmp_path / "archive" / "verdicts").glob("date=*/*.parquet"))) == 1  # merged
 
 
-def test_nothing_is_sealed_that_a_recovery_from_the_older_checkpoint_reads(tmp_path):
-    journal(tmp_path)
+def test_nothing_is_sealed_that_a_recovery_from_the_older_checkpoint_reads(journalled, tmp_path):
+    shutil.copytree(journalled, tmp_path, dirs_exist_ok=True)
     directory = journal_directory(tmp_path, "main")
     one = engine(tmp_path)
-    while one.step(40) is not None:
+    while one.step(400) is not None:
         pass
     assert keep_house(SITE, tmp_path, NOW).sealed == 0  # decided, but no checkpoint
     one.close()
@@ -351,9 +359,9 @@ def test_the_archive_is_merged_once_an_hour(tmp_path, monkeypatch):
     assert asked == [True, False, True, False, True]
 
 
-def test_an_engine_goes_on_from_a_restored_backup_as_if_nothing_had_happened(tmp_path, uninterrupted):
+def test_an_engine_goes_on_from_a_restored_backup_as_if_nothing_had_happened(journalled, tmp_path, uninterrupted):
     state_dir, out, again = tmp_path / "state", tmp_path / "out", tmp_path / "again"
-    journal(state_dir)
+    shutil.copytree(journalled, state_dir)
     one = engine(state_dir)
     for _ in range(9):
         one.step(40)
@@ -376,15 +384,24 @@ def test_an_engine_goes_on_from_a_restored_backup_as_if_nothing_had_happened(tmp
     run_to_end(again)
     assert_same(decided(again), uninterrupted)
 
+    with_old_journals = tmp_path / "with-old-journals"
+    restore(out, with_old_journals)
+    keep_house(SITE, state_dir, NOW, free_share=PLENTY)
+    for part in ("journal", "raw"):  # what the old disk still has of them, which may be more
+        shutil.rmtree(with_old_journals / part)
+        shutil.copytree(state_dir / part, with_old_journals / part)
+    run_to_end(with_old_journals)
+    assert_same(decided(with_old_journals), uninterrupted)
+
     told = CliRunner().invoke(app, ["restore", "--from", str(out), "--state", str(again)])
     assert (told.exit_code, "not an empty directory" in told.stderr) == (1, True)
     told = CliRunner().invoke(app, ["backup", "--state", str(again), "--out", str(out)])
     assert (told.exit_code, "not an empty directory" in told.stderr) == (1, True)
 
 
-def test_backups_taken_while_everything_runs_can_each_be_gone_on_from(tmp_path, uninterrupted):
+def test_backups_taken_while_everything_runs_can_each_be_gone_on_from(journalled, tmp_path, uninterrupted):
     state_dir = tmp_path / "state"
-    journal(state_dir)
+    shutil.copytree(journalled, state_dir)
     engine(state_dir).close()
     done, rounds_done = threading.Event(), []
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -18,7 +19,8 @@ from app.demo.view import Live, alert_text, plain_line, screen
 from app.pipeline import Pipeline, PipelineState
 from app.site.files import load_site
 from app.site.rule_files import load_rules
-from contracts.catalogue.screen import MARK, MEDIUM, WORDS
+from contracts.catalogue.screen import INCIDENT, MARK, MEDIUM, WORDS
+from rules.kinds import BINDERS
 from rules.ticks import SiteClock
 from simulators.simulate import simulate
 
@@ -180,6 +182,13 @@ def test_a_summary_of_a_demo_stopped_in_its_history_says_so(site):
     assert "before the history" in console.export_text()
     assert summary["live"]["seconds"] is None
     assert Tally().incidents("raised") == []
+
+
+def test_an_incident_of_any_kind_of_rule_has_words_in_both_languages():
+    kinds = {kind for model in BINDERS for kind in get_args(model.model_fields["kind"].annotation)}
+    shown = {incident_of({"limit_id": None, "exceeds": True, "period": "hour", "kind": kind}, {}) for kind in kinds}
+    assert sorted(shown - set(INCIDENT)) == []
+    assert all(words["zh"] and words["en"] for words in INCIDENT.values())
 
 
 def test_every_medium_and_word_is_there_in_both_languages():

@@ -1,6 +1,7 @@
 """The house keeps its own rules: sizes, names, clocks, documented commands, no addresses."""
 
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import get_args
@@ -8,7 +9,7 @@ from typing import get_args
 import pytest
 import typer.main
 
-from app.cli import app
+from app.cli import COMMANDS, GROUPS, app, command_of
 from contracts.reasons import Transition
 from rules.base import Select
 from rules.kinds import BINDERS
@@ -62,6 +63,39 @@ def test_every_documented_command_exists():
     assert sorted(re.findall(r"^\| `(greenisland [a-z -]+?)`", text, re.MULTILINE)) == commands()
 
 
+def documented() -> list[tuple[str, list[str], bool]]:
+    """(document, words after `greenisland`, whether they are all of them) of what documents say one may type."""
+    found = []
+    for path in DOCS:
+        text = re.sub(r"\\\n\s*", " ", path.read_text(encoding="utf-8"))
+        blocks = re.findall(r"(?ms)^```(?:sh|bash)?$(.*?)^```$", text) + re.findall(r"(?m)^    .*$", text)
+        for line in "\n".join(blocks).splitlines():
+            if said := re.search(r"^[^#`]*?\bgreenisland ([a-z].*?)(?:   |$)", line):
+                found.append((path.name, shlex.split(said[1], comments=True), "..." not in line))
+        found += [(path.name, said.split(), False) for said in re.findall(r"`greenisland ([a-z][^`]*)`", text)]
+    return found
+
+
+def test_what_documents_say_one_may_type_is_taken():
+    wrong = []
+    for name, words, is_whole in documented():
+        path = next((path for n in (3, 2, 1) if (path := " ".join(words[:n])) in COMMANDS), None)
+        if path is None:
+            wrong += [] if words[0] in GROUPS else [f"{name}: {' '.join(words)}: no such command"]
+            continue
+        options = [one for one in command_of(path).params if one.param_type_name == "option"]
+        known = {flag for one in options for flag in (*one.opts, *one.secondary_opts)} | {"--help"}
+        wrong += [f"{name}: {path}: {word}" for word in words if word.startswith("--") and word not in known]
+        needed = [one for one in options if one.required and is_whole]
+        wrong += [
+            f"{name}: {path}: without {one.opts[0]}"
+            for one in needed
+            if not {*one.opts, *one.secondary_opts} & {*words}
+        ]
+    assert wrong == []
+    assert len(documented()) > 100
+
+
 def test_every_transition_is_documented_and_worded():
     guide = (ROOT / "docs" / "guide" / "alerts.md").read_text(encoding="utf-8")
     assert [one for one in Transition if f"`{one}`" not in guide] == []
@@ -81,6 +115,24 @@ def test_every_kind_of_rule_the_guide_tells_of_exists():
     told = set(re.findall(r"^\| `([a-z0-9_]+)` \|", tables, re.MULTILINE))
     known = {kind for model in BINDERS for kind in get_args(model.model_fields["kind"].annotation)}
     assert sorted(told - known) == []
+
+
+def test_every_package_of_a_room_is_named_where_the_next_change_is_looked_for():
+    rooms = [room for room in ROOMS if room != "tests"]
+    packages = {f"{path.parent.relative_to(ROOT)}/" for room in rooms for path in (ROOT / room).rglob("*/__init__.py")}
+    told = set(re.findall(r"`([a-z0-9_/]+/)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")))
+    assert sorted(packages - told) == []
+    assert sorted(name for name in told if not (ROOT / name).is_dir()) == []
+
+
+def test_documents_can_be_read_where_lines_are_not_wrapped():
+    """Tables and what stands in a block as a program prints it may be longer."""
+    long = []
+    for path in DOCS:
+        text = re.sub(r"(?ms)^```.*?^```$", "", path.read_text(encoding="utf-8"))
+        lines = [line for line in text.splitlines() if not line.startswith(("|", "    "))]
+        long += [f"{path.name}: {line}" for line in lines if len(line) > 125]
+    assert long == []
 
 
 def test_links_between_documents_lead_somewhere():

@@ -30,6 +30,7 @@ from store.journal import epoch_us
 from store.state_db import SpanRow, StateDb
 
 from ...feeds.record import NoJournal, record
+from ...sending.senders import run_senders
 from ...site.files import load_site
 from ...site.rule_files import load_rules
 from ..influxd import Influxd
@@ -119,7 +120,7 @@ class Centre:
             death.nth if death else 1,
         )
         context = multiprocessing.get_context("forkserver")  # a fork of one that has imported everything, no more
-        context.set_forkserver_preload([live.__module__])
+        context.set_forkserver_preload([live.__module__, run_senders.__module__])
         process.running = context.Process(target=live, args=(victim,), name=process.role)
         process.running.start()
         process.began_s = time.monotonic()
