@@ -305,6 +305,8 @@ def _decide(
     window = ["point", "window_at"]
 
     earliest, latest = from_tick - held_longest - longest, to - hold
+    if period != "instant":  # a window that starts at it was due before; what is packed need not be unpacked for it
+        earliest = next_boundary(earliest, period, plan.zone)
     held = state.store.between(period, _us(earliest), _us(latest))
     rows = (
         held.lazy()
