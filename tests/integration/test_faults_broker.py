@@ -3,6 +3,7 @@
 import signal
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -86,6 +87,7 @@ def test_a_collector_that_stands_still_is_waited_for_and_gets_everything(started
     collector = started.run("collector")
     started.until(started.clocks, "the collector is at work")
     collector.send_signal(signal.SIGSTOP)
+    started.until(lambda: " (stopped)" in Path(f"/proc/{collector.pid}/status").read_text(), "it stands still")
     sent = numbered(0, 3000)
     with station(started) as peer:
         peer.publish_all(TOPIC, sent)

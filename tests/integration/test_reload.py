@@ -1,5 +1,6 @@
 """Another site on a running state directory: the engine goes on from where it stands, all turn at the same row."""
 
+import logging
 import shutil
 import threading
 from contextlib import closing, contextmanager
@@ -285,7 +286,7 @@ class Lines(Server):
         return any(all(part in line for part in parts) for line in list(self.taken))
 
 
-def test_the_influxdb_writer_goes_on_with_the_limits_that_hold(tmp_path):
+def test_the_influxdb_writer_goes_on_with_the_limits_that_hold(tmp_path, caplog):
     """A limit that came with a reload has its basis in the lines, without a restart."""
     (tmp_path / "token").write_text("t")
     running, stop = Centre(tmp_path), threading.Event()
@@ -299,12 +300,12 @@ def test_the_influxdb_writer_goes_on_with_the_limits_that_hold(tmp_path):
         writer.start()
         try:
             wait_until(lambda: server.has("verdict,", "limit_id=SO2,", "basis=permit,"), "lines by the first site")
-            n = len(server.taken)
+            caplog.set_level(logging.INFO, "app.site.in_force")
             old = "SO2,O1,a21026,minute,50,mg/m3,permit"
             limits = SITE["registry/limits.csv"].replace(old, "SO2.2,O1,a21026,minute,55,mg/m3,agreement")
             running.write({"registry/limits.csv": limits})
             running.collect(TURN, TURN)
-            wait_until(lambda: any(line.startswith("registry,") for line in server.taken[n:]), "it looked again")
+            wait_until(lambda: "the InfluxDB writer goes on with" in caplog.text, "it looked again")
             running.collect(TURN + 1, TURN + 5)
             running.decide()
             wait_until(lambda: server.has("verdict,", "limit_id=SO2.2,", "basis="), "lines by the second site")

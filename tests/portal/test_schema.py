@@ -5,6 +5,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase
 from schemathesis import checks
+from schemathesis.transport import asgi  # noqa: F401  # loaded first deep inside a probe, Python 3.11 fails to parse it
 
 from app.portal.app import PUBLIC, declared
 from app.portal.roles import MAY

@@ -177,7 +177,7 @@ CALM["routes"] = [ROUTING["routes"][0], {**ROUTING["routes"][1], "tells": [*ROUT
 CALM_PLAN = planned_by(CALM)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(st.data())
 def test_whoever_was_told_of_an_alert_is_told_when_it_is_over(data):
     rows = data.draw(lives())

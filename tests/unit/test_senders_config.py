@@ -139,7 +139,7 @@ def test_the_channels_of_the_guide_and_of_the_example_site_can_be_read():
     example = (ROOT / "deploy" / "sites" / "zunyi" / "site.yaml").read_text(encoding="utf-8")
     commented = [line[4:] for line in example.splitlines() if line.startswith("#   ")]
     blocks = [*re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL), "\n".join(commented)]
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         read = yaml.safe_load(block)
         for channel in read["channels"] if isinstance(read, dict) else read:

@@ -1,4 +1,4 @@
-"""One filled centre and one browser for every test of the viewer; those who change the centre only add to it."""
+"""One filled centre and one browser a module; those who change the centre only add to it."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def centre(tmp_path_factory) -> Centre:
     return fill(tmp_path_factory, tmp_path_factory.mktemp("viewer"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser(require_program):
     with chromium(require_program) as one:
         yield one
