@@ -4,7 +4,7 @@ Promises: a record that `action_of` took can be applied; an action's name is the
 Does not promise: that its episode exists or is still open; an action on none changes nothing and is kept all the same.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -42,6 +42,9 @@ class Comment(_Body, kw_only=True):
     text: Text
 
 
+SILENCE_MAX = timedelta(days=31)  # what is forgotten silences nobody for good
+
+
 class Silence(_Body, kw_only=True):
     """Alerts that match tell nobody in [from_at, to_at) of site time. They are judged and shown as ever."""
 
@@ -54,6 +57,8 @@ class Silence(_Body, kw_only=True):
         parse_matchers(self.matchers)
         if self.from_at >= self.to_at:
             raise ValueError(f"its end {self.to_at.isoformat()} is not after its beginning {self.from_at.isoformat()}")
+        if self.to_at - self.from_at > SILENCE_MAX:
+            raise ValueError(f"a silence lasts at most {SILENCE_MAX.days} days; make a new one then")
 
 
 class Unsilence(_Body, kw_only=True):

@@ -32,7 +32,7 @@ def bench_command(
 
     `bench chaos` measures nothing: it kills a whole centre and reconciles what is left, exit code 1 if it cannot.
     """
-    from ..bench import CASES
+    from ..bench.cases import CASES
     from ..bench.harness import Size, Skipped, machine, machine_lines, table
 
     where = folder or Path(tempfile.gettempdir())

@@ -119,7 +119,10 @@ def state_directory(state: Path) -> Path:
 def submit(state: Path, kind: str, by: str | None, wait: str, as_json: bool, lines: list[str], **body: Any) -> None:
     """Spools a record and tells what became of it; `lines` say what it will do."""
     wait_s = seconds(wait, "--wait")
-    fact = (KINDS | ACTIONS)[kind](**body)
+    try:
+        fact = (KINDS | ACTIONS)[kind](**body)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     actor = words(by if by is not None else getpass.getuser(), "--by")
     record = Record(
         v=RECORD_VERSION, actor=actor, origin="cli", at=SystemClock().now(), action=kind, body=to_body(fact)

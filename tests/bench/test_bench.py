@@ -6,7 +6,7 @@ import math
 import pytest
 from typer.testing import CliRunner
 
-from app.bench import CASES
+from app.bench.cases import CASES
 from app.bench.generator import rounds_of
 from app.bench.harness import WIDTH, Figure, Size, Skipped, alternate, figure, ratios, table
 from app.bench.workload import FACTORS, site_of

@@ -136,6 +136,8 @@ def test_a_silence_that_could_not_be_meant_is_refused(centre):
         ("--match", "station=S1", "--from", later, "--to", START.isoformat()),
     ):
         assert greenisland(*where, *wrong).exit_code == 2
+    done = greenisland(*where, "--match", "station=S1", "--for", "32d")
+    assert (done.exit_code, "at most 31 days" in done.output) == (2, True)
 
 
 def test_a_folder_in_which_nothing_was_decided_says_so(tmp_path):

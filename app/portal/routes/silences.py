@@ -1,11 +1,12 @@
 """/api/v1/silences: what tells nobody for a while, and why. A silence stops messages, never judging."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from contracts.actions import SILENCE_MAX
 from contracts.matching import Matchers, matches, parse_matchers
 from store.journal import epoch_us
 
@@ -21,7 +22,6 @@ Reader = Annotated[User, Depends(needs("silences.read"))]
 Writer = Annotated[User, Depends(needs("silences.write"))]
 Text = Annotated[str, Field(min_length=1, max_length=500, pattern=r"\S")]
 PLACE_KEYS = ("station", "outlet", "enterprise", "park", "county")  # by which a scope can be told
-LONGEST = timedelta(days=31)
 
 
 class Strict(BaseModel):
@@ -88,8 +88,9 @@ def silence(request: Request, user: Writer, body: NewSilence, key: Key = None) -
         matchers = parse_matchers(body.matchers)
     except ValueError as error:
         raise Problem("wrong-input", what=f"matchers: {error}") from error
-    if body.to_at - body.from_at > LONGEST:
-        raise Problem("wrong-input", what=f"to_at: a silence lasts at most {LONGEST.days} days; make a new one then")
+    if body.to_at - body.from_at > SILENCE_MAX:
+        said = f"to_at: a silence lasts at most {SILENCE_MAX.days} days; make a new one then"
+        raise Problem("wrong-input", what=said)
     check_reach(centre, user, matchers)
     return submit(centre, user, "silence", body.model_dump(), key)
 
