@@ -1,7 +1,7 @@
 """Matchers: which alerts are meant, as people write it: `station=XS-COAL-1 level=red,orange kind=miss*`.
 
 Promises: one text means one thing; an unknown key is an error in words. Does not say what an alert's labels are; that
-is notify.labels' to say.
+is notify.telling.labels' to say.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Operators' records out of the journal's `$operator` rows, as FACTS.
 
 Promises: pure; nothing raises and nothing is dropped: a record is a fact, or a reject with what is wrong, or of an
-action on alerts (notify.action_records). Copies of a record are one fact, known as soon as the first of them.
+action on alerts (notify.telling.action_records). Copies of a record are one fact, known as soon as the first of them.
 """
 
 from datetime import UTC

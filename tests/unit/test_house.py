@@ -43,6 +43,13 @@ def test_no_mark_of_unfinished_work_is_left():
     assert [str(path) for path in [*CODE, *DOCS] if marks.search(path.read_text(encoding="utf-8"))] == []
 
 
+def test_every_file_of_the_house_that_a_document_names_is_there():
+    named = re.compile(rf"`((?:{'|'.join(ROOMS)}|deploy)/[\w./-]+)`")
+    told = {(doc.name, path) for doc in DOCS for path in named.findall(doc.read_text(encoding="utf-8"))}
+    assert len(told) > 20
+    assert [one for one in sorted(told) if not (ROOT / one[1]).exists()] == []
+
+
 def commands() -> list[str]:
     def walk(command, name):
         for child, sub in getattr(command, "commands", {}).items():
