@@ -1,4 +1,4 @@
-"""Fixtures of receivers on the loopback."""
+"""Fixtures of receivers and servers on the loopback."""
 
 import ssl
 from contextlib import ExitStack
@@ -10,6 +10,7 @@ from app.sending.channels import channels_of
 from contracts.broker import Broker
 from tests.builders import site
 
+from .influxd import Influxd
 from .notes import Fixed
 from .receivers import Receiver, Reply, certificate, receiving
 
@@ -23,6 +24,15 @@ def receiver():
             return running.enter_context(receiving(*replies, tls=tls))
 
         yield start
+
+
+@pytest.fixture
+def influxd(require_program, tmp_path, free_port):
+    """A real one that is not there yet: `start` it."""
+    (tmp_path / "influxd").mkdir()
+    server = Influxd(require_program("influxd", "influxdb"), tmp_path / "influxd", free_port(), free_port())
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -24,11 +24,17 @@ from .live import ROOT, broker_for, zunyi
 STATION, FACTOR = "ZA-GUITAR-A-P", "p01001"
 TOPIC = f"gi/{STATION}/json"
 CLOCK = "$clock/main"
+BEGUN = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=12)
 
 
 def payload(at: datetime, value: float) -> bytes:
     body = {"v": 1, "station": STATION, "at": at.isoformat(), "period_s": 60, "kind": "avg"}
     return json.dumps({**body, "readings": {FACTOR: value}}).encode()
+
+
+def numbered(first: int, end: int) -> list[bytes]:
+    """One message a second of half a day ago; its number is its value."""
+    return [payload(BEGUN + timedelta(seconds=n), n) for n in range(first, end)]
 
 
 class Centre:
@@ -97,11 +103,18 @@ class Centre:
 
 
 @contextmanager
-def centre(folder: Path, port: int, program: str, state_dir: Path | None = None, **broker: object) -> Iterator[Centre]:
-    """`broker`: keys of the site's broker."""
+def centre(
+    folder: Path,
+    port: int,
+    program: str,
+    state_dir: Path | None = None,
+    file: dict[str, object] | None = None,
+    **broker: object,
+) -> Iterator[Centre]:
+    """`file`: keys of site.yaml; `broker`: keys of the site's broker."""
     connection = {"host": "127.0.0.1", "port": port, "username": "collector-main"}
     connection |= {"password_file": str(folder / "password"), **broker}
-    directory, site, _ = zunyi(folder, port, broker=connection)
+    directory, site, _ = zunyi(folder, port, broker=connection, **(file or {}))
     with broker_for(site, folder, program) as mosquitto:
         started = Centre(directory, site, mosquitto, state_dir or folder / "state")
         try:

@@ -2,7 +2,7 @@
 
 import signal
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,15 +10,9 @@ import pytest
 from store.journal_reader import verify_chain
 
 from .broker import Peer
-from .service_process import STATION, TOPIC, centre, payload
+from .service_process import STATION, TOPIC, centre, numbered
 
 pytestmark = pytest.mark.server
-
-BEGUN = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=12)
-
-
-def numbered(first, end):
-    return [payload(BEGUN + timedelta(seconds=n), n) for n in range(first, end)]
 
 
 @pytest.fixture

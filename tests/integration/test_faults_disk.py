@@ -2,25 +2,18 @@
 fails: it ends at once, and the next one gets all that was not acknowledged.
 """
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 
 from app.service.journal_room import RESERVE_SHARE
 from store.journal_reader import verify_chain
 
 from .broker import Peer
-from .service_process import STATION, TOPIC, centre, payload
+from .service_process import STATION, TOPIC, centre, numbered
 
 pytestmark = pytest.mark.server
 
-BEGUN = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=12)
 DISK_BYTES = 64 * 1024 * 1024
 small = pytest.mark.parametrize("small_disk", [f"{DISK_BYTES}"], indirect=True, ids=["64 MB"])
-
-
-def numbered(first, end):
-    return [payload(BEGUN + timedelta(seconds=n), n) for n in range(first, end)]
 
 
 @small

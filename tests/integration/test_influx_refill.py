@@ -27,7 +27,6 @@ from store.state_db import StateDb
 from tests.builders import START, minutes, site
 
 from .broker import wait_until
-from .influxd import Influxd
 from .test_engine import clock_row, journal_directory, message, payload
 
 pytestmark = pytest.mark.server
@@ -78,14 +77,6 @@ def archive(state_dir, site_):
         made = Archive(state_dir / "archive", SpanFiles(state_dir / "spans", db), db, site_.time_zone)
         while made.compact(3):
             pass
-
-
-@pytest.fixture
-def influxd(require_program, tmp_path, free_port):
-    (tmp_path / "influxd").mkdir()
-    server = Influxd(require_program("influxd", "influxdb"), tmp_path / "influxd", free_port(), free_port())
-    yield server
-    server.stop()
 
 
 @pytest.fixture
