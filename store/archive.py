@@ -238,6 +238,18 @@ def latest_revisions(rows: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
     return rows.filter(pl.col("revision") == pl.col("revision").max().over(*key))
 
 
+def latest_of(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
+    """`latest_revisions` of rows that are in memory: few windows are revised, and only theirs are looked for among the
+    others. One row a window; of those revised the order is lost.
+    """
+    revised = rows.filter(pl.col("revision") > 1)
+    if revised.is_empty():
+        return rows
+    last = revised.sort("revision", maintain_order=True).unique(key, keep="last", maintain_order=True)
+    first = rows.filter(pl.col("revision") == 1)
+    return pl.concat([first.join(last.select(key), on=list(key), how="anti", nulls_equal=True), last])
+
+
 AGGREGATE_KEY = ("station", "factor", "period", "window_at")
 VERDICT_KEY = ("rule", "station", "factor", "limit_id", "period", "window_at")
 

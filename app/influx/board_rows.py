@@ -18,7 +18,7 @@ from contracts.series import MEASUREMENTS, PERIOD_BUCKET
 from contracts.site import Site
 from grafana.plan import filtered, plan, range_read, values
 from grafana.query import Bindings, Query, TagValues, Where
-from store.archive import read_archive
+from store.archive import latest_of, read_archive
 from store.influx_layout import Registry, aggregate_rows, reading_rows, verdict_rows
 from store.influx_refill import POINT
 from store.journal import epoch_us
@@ -127,7 +127,7 @@ class BoardRows:
             winners = found.sort(_NEWER, maintain_order=True)
             return winners.unique(POINT[table.name], keep="last", maintain_order=True).collect()
         periods = [period for period, bucket in PERIOD_BUCKET.items() if bucket == asked.bucket]
-        rows = _latest_revisions(found.filter(pl.col("period").is_in(periods)).collect(), POINT[table.name])
+        rows = latest_of(found.filter(pl.col("period").is_in(periods)).collect(), POINT[table.name])
         if recent is None or recent.is_empty():
             return rows
         return rows.unique(POINT[table.name], keep="any", maintain_order=True)
@@ -143,16 +143,6 @@ class BoardRows:
     def _spans(self, made: Callable[..., pl.DataFrame]) -> pl.DataFrame:
         with StateDb(self._state_dir / "state.db") as db:
             return made(db.spans_after(0, -1))
-
-
-def _latest_revisions(rows: pl.DataFrame, point: tuple[str, ...]) -> pl.DataFrame:
-    """Few windows are revised: only their points are looked for among the others."""
-    revised = rows.filter(pl.col("revision") > 1)
-    if revised.is_empty():
-        return rows
-    last = revised.sort("revision", maintain_order=True).unique(point, keep="last", maintain_order=True)
-    first = rows.filter(pl.col("revision") == 1)
-    return pl.concat([first.join(last.select(point), on=list(point), how="anti", nulls_equal=True), last])
 
 
 def _latest(rows: pl.DataFrame, measurement: str) -> pl.DataFrame:

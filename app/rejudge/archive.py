@@ -21,7 +21,7 @@ from rules.plan import Plan
 from rules.windows.advance import DECISIONS
 from rules.windows.due import end_of
 from rules.windows.samples import SAMPLES, samples_of
-from store.archive import AGGREGATE_KEY, VERDICT_KEY, kept_parts, read_archive
+from store.archive import AGGREGATE_KEY, VERDICT_KEY, kept_parts, latest_of, read_archive
 
 UNIT_ROWS = 2_000_000  # archived rows of a unit; a single date may have more
 SLICE_ROWS = 3_000_000  # readings taken at once, of a date that has more
@@ -95,16 +95,6 @@ def looked_up(rows: pl.DataFrame, table: pl.DataFrame, names: Sequence[str]) -> 
     return rows.hstack(found.drop(names).select(pl.all().gather(stretch)))
 
 
-def latest(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
-    """Of each key its last revision; nearly all have one only. Rows of other keys keep no order."""
-    if rows.is_empty() or rows["revision"].max() == 1:
-        return rows
-    revised = rows.filter(pl.col("revision") > 1).select(key).unique()
-    alone = rows.join(revised, on=key, how="anti", nulls_equal=True)
-    again = rows.join(revised, on=key, how="semi", nulls_equal=True)
-    return pl.concat([alone, again.sort("revision").unique(key, keep="last", maintain_order=True)])
-
-
 def decisions_of(
     archive: Path, plan: Plan, unit: Unit, from_at: datetime, to_at: datetime, known_by: datetime
 ) -> tuple[pl.DataFrame, int]:
@@ -126,7 +116,7 @@ def decisions_of(
     rows = rows.filter(pl.col("point").is_not_null())
     alike = (rows["unit"] == rows["unit_now"]) & (rows["decimals"] == rows["decimals_now"])
     other = int((~alike).sum())
-    rows = latest(rows.filter(alike) if other else rows, _WINDOW)
+    rows = latest_of(rows.filter(alike) if other else rows, _WINDOW)
     lengths = pl.concat(
         [
             part.select("period", "window_at", window_s=_seconds(str(period), plan.zone))
@@ -163,7 +153,7 @@ def verdicts_of(archive: Path, unit: Unit, from_at: datetime, to_at: datetime, k
         .collect()
         .match_to_schema(VERDICTS)
     )
-    return latest(rows, VERDICT_KEY)
+    return latest_of(rows, VERDICT_KEY)
 
 
 def samples_in(archive: Path, plan: Plan, unit: Unit, rows: int) -> Iterator[tuple[pl.DataFrame, datetime]]:

@@ -22,12 +22,13 @@ from rules.facts.effects import effects
 from rules.facts.tables import compile_marking
 from rules.plan import Plan, compile_plan
 from rules.ticks import SiteClock
+from store.archive import latest_of
 
 from ..operators.facts_read import read_facts
 from ..pipeline import Episodes, PipelineState
 from ..rule_tests.diff import Side
 from ..service.checkpoint import fingerprint, read_checkpoint, write_checkpoint
-from .archive import Unit, decisions_of, latest, verdicts_of
+from .archive import Unit, decisions_of, verdicts_of
 from .compare import WINDOW, Numbers, changes
 from .parts import UNFINISHED, Parts
 from .range import Pinned, pinned_range
@@ -177,7 +178,7 @@ class _Run:
         )
         found = [evaluate(self.way.by_aggregates, decisions)]
         found += [pl.read_ipc(path) for path in again.named(f"judged-{n:05d}-*.arrow")]
-        rows = latest(pl.concat([one.match_to_schema(JUDGED) for one in found]), WINDOW)
+        rows = latest_of(pl.concat([one.match_to_schema(JUDGED) for one in found]), WINDOW)
         return rows.sort(WINDOW, maintain_order=True), other
 
     def _archived(self, unit: Unit) -> pl.DataFrame:

@@ -26,25 +26,35 @@ class InForce:
     def __init__(self, state_dir: Path, name: str | None, part: str, *, look_every_s: float = LOOK_EVERY_S):
         """name: of the site the part was started with; None: not known. part: as the log is to call it."""
         self._state_dir, self._part, self._name, self._look_every_s = state_dir, part, name, look_every_s
-        self._before = self._last()  # holds until the part's own site, or another one, is activated
-        self._up_to: dict[str, UpTo] = self._looked()
-        self._looked_s = time.monotonic()
+        self._up_to: dict[str, UpTo] | None = None  # None: it could not be read yet
+        self._before: str | None = None  # holds until the part's own site, or another one, is activated
+        self._said = ""
+        self._looked_s = float("-inf")
+        self.changed()
 
     def changed(self) -> KeptSite | None:
         """The site that was activated since the last one this gave; None: there is none."""
         if time.monotonic() - self._looked_s < self._look_every_s:
             return None
         self._looked_s = time.monotonic()
-        up_to = self._looked()
-        if up_to == self._up_to:
+        try:
+            up_to = self._looked()
+            if up_to == self._up_to:
+                return None
+            last = last_activated(self._state_dir)
+        except (sqlite3.Error, JournalFailure, ValueError) as error:  # it is looked again
+            self._tell(f"{self._part} cannot see which site holds, and goes on with the one it has: {error}")
             return None
-        self._up_to = up_to
-        name = self._last()
+        is_first, self._up_to, self._said = self._up_to is None, up_to, ""
+        name = None if last is None else last.body["sha256"]
+        if is_first:
+            self._before = name
         if name is None or name == self._before:
             return None
         self._before = None
-        if name == self._name:
-            return None
+        return None if name == self._name else self._follow(name)
+
+    def _follow(self, name: str) -> KeptSite | None:
         self._name = name
         try:
             kept = from_kept(self._state_dir, name)
@@ -55,17 +65,11 @@ class InForce:
         return kept
 
     def _looked(self) -> dict[str, UpTo]:
-        found = {}
-        for directory in sorted((self._state_dir / "journal").glob("*")):
-            try:
-                found[directory.name] = own_up_to(directory, JOURNAL_SITE)
-            except (sqlite3.Error, JournalFailure):
-                continue  # whoever writes it tells
-        return found
+        journals = sorted(path for path in (self._state_dir / "journal").glob("*") if path.is_dir())
+        return {path.name: own_up_to(path, JOURNAL_SITE) for path in journals}
 
-    def _last(self) -> str | None:
-        try:
-            last = last_activated(self._state_dir)
-        except (sqlite3.Error, JournalFailure, ValueError):
-            return None
-        return None if last is None else last.body["sha256"]
+    def _tell(self, said: str) -> None:
+        """Once, however often it is looked."""
+        if said != self._said:
+            log.error("%s", said)
+        self._said = said

@@ -30,7 +30,7 @@ from app.site.rule_files import load_rules
 from app.site.yaml_lines import SiteErrors
 from contracts.clock import ScaledClock
 from contracts.topics import JOURNAL_SITE
-from store.journal import Journal
+from store.journal import Journal, segment_paths
 from store.journal_reader import last_payload
 from store.state_db import StateDb
 from tests.builders import START, minutes
@@ -268,6 +268,21 @@ def test_a_part_beside_the_engine_is_given_each_site_once_also_one_that_held_bef
     assert "a part goes on with the site it has" in caplog.text
     running.write(LIMITS_ONLY)
     running.collect(4, 5)
+    assert part.changed().name == running.sha256
+
+
+def test_a_part_that_cannot_read_a_journal_says_so_once_and_follows_when_it_can(tmp_path, caplog):
+    running = Centre(tmp_path)
+    running.collect(0, 1)
+    part = InForce(running.state_dir, running.sha256, "a part", look_every_s=0.0)
+    running.write(LIMITS_ONLY)
+    running.collect(1, 2)
+    newest = segment_paths(journal_directory(running.state_dir, "main"))[-1]
+    whole = newest.read_bytes()
+    newest.write_bytes(b"no segment" * 1_000)
+    assert [part.changed(), part.changed()] == [None, None]
+    assert caplog.text.count("a part cannot see which site holds") == 1
+    newest.write_bytes(whole)
     assert part.changed().name == running.sha256
 
 
