@@ -5,7 +5,6 @@ Promises: the demo never waits for it, and shows its address only while it runs.
 
 import secrets
 import socket
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from ..portal.apart import Guest, PortalProcess, Setup
 HOST, USUAL_PORT = "127.0.0.1", Portal().port
 NAME, NICENESS = "demo", 10  # the demo's own parts come first
 LOG = "viewer.log"
+BACKLOG = 2048  # as uvicorn
 
 
 @dataclass(frozen=True)
@@ -30,21 +30,22 @@ class Address:
     password: str
 
 
-def new_address() -> Address:
-    return Address(f"http://{HOST}:{free_port()}", NAME, secrets.token_urlsafe(9))
+def new_address(port: int) -> Address:
+    return Address(f"http://{HOST}:{port}", NAME, secrets.token_urlsafe(9))
 
 
 class Pages:
     def __init__(self, site: Site, rules: list[Rule], state_dir: Path, site_dir: Path | None, clock: Clock):
-        self.address = new_address()
-        portal = Portal(host=HOST, port=int(self.address.url.rpartition(":")[2]), session_hours=24)
+        listening = listen()
+        portal = Portal(host=HOST, port=listening.getsockname()[1], session_hours=24)
+        self.address = new_address(portal.port)
         served = site.model_copy(update={"file": site.file.model_copy(update={"portal": portal})})
         # an account of this state directory, which is made for the run
         account = Account(NAME, "Demo", "duty", "city", (), epoch_us(clock.now()), None)
         guest = Guest(account, self.address.password)
         setup = Setup(served, rules, state_dir, site_dir, clock, guest, "demo", NICENESS)
-        with (state_dir / LOG).open("ab") as log:
-            self._process = PortalProcess(setup, log)
+        with listening, (state_dir / LOG).open("ab") as log:
+            self._process = PortalProcess(setup, log, listening)
 
     def set_clock(self, clock: Clock) -> None:
         self._process.set_clock(clock)
@@ -56,14 +57,19 @@ class Pages:
         self._process.close()
 
 
-def free_port() -> int:
-    """The portal's usual one, or any that is free where somebody has it."""
+def listen() -> socket.socket:
+    """On the portal's usual port, or on any that is free where somebody has it.
+
+    It listens from here on: of two demos that look at the same moment one has the port and the other sees it taken.
+    """
     for port in (USUAL_PORT, 0):
-        with closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((HOST, port))
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            continue
+        return listening
     raise OSError(f"no port of {HOST} is free")

@@ -7,12 +7,13 @@ process hands over what it needs on the pipe; nothing of it stands in an argumen
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -49,11 +50,17 @@ class Setup:
     niceness: int = 0
     log_form: Form = "text"
     site_sha256: str | None = None  # the site's name, where it is known
+    listening_fd: int | None = None  # inherited
 
 
 class PortalProcess:
-    def __init__(self, setup: Setup, log: IO[bytes] | int | None = None):
-        """log: where it writes; None: where this process does. Returns before it listens."""
+    def __init__(self, setup: Setup, log: IO[bytes] | int | None = None, listening: socket.socket | None = None):
+        """log: where it writes; None: where this process does. Returns before it answers.
+
+        listening: the socket it answers on, which it gets a copy of; None: it listens where `setup.site` says.
+        """
+        if listening is not None:
+            setup = replace(setup, listening_fd=listening.fileno())
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
@@ -61,6 +68,7 @@ class PortalProcess:
             stderr=log,
             pipesize=PIPE_BYTES,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(one for one in sys.path if one)},
+            pass_fds=() if listening is None else (listening.fileno(),),
             start_new_session=True,  # Ctrl-C is this process's to answer
         )
         self._why: str | None = None
@@ -156,6 +164,7 @@ def main() -> int:
                 setup.site_dir,
                 banner=setup.banner,
                 site_sha256=setup.site_sha256,
+                listening=None if setup.listening_fd is None else socket.socket(fileno=setup.listening_fd),
             )
         except (NotServed, PortalDbError, OSError) as error:
             why.append(str(error))

@@ -5,6 +5,7 @@ another site is activated it begins anew with that one: streams and pages come b
 """
 
 import logging
+import socket
 import threading
 from pathlib import Path
 
@@ -41,11 +42,13 @@ def run_portal(
     *,
     banner: str = "",
     site_sha256: str | None = None,
+    listening: socket.socket | None = None,
 ) -> None:
     """Serves until `stop`. Raises NotServed: the key cannot be read, or the port is taken.
 
     banner: a word of viewer.words above every page. site_sha256: the site's name, as `app.site.record.keep` has it.
-    What site.yaml says of the portal itself holds until the process is started again.
+    listening: the socket to answer on; None: where site.yaml says. What that says of the portal itself holds until
+    the process is started again.
     """
     settings = site.file.portal or Portal()
     if settings.host not in LOOPBACK and not (settings.public_url or "").startswith("https://"):
@@ -53,7 +56,7 @@ def run_portal(
     in_force, kept = InForce(state_dir, site_sha256, "the portal"), KeptSite(site_sha256 or "", site, rules)
     while kept is not None:
         app = _app(kept, state_dir, clock, site_dir, settings)
-        kept = _serve(app, settings, stop, in_force, banner)
+        kept = _serve(app, settings, stop, in_force, banner, listening)
 
 
 def _app(kept: KeptSite, state_dir: Path, clock: Clock, site_dir: Path | None, settings: Portal) -> FastAPI:
@@ -71,7 +74,14 @@ def _app(kept: KeptSite, state_dir: Path, clock: Clock, site_dir: Path | None, s
     return app
 
 
-def _serve(app: FastAPI, settings: Portal, stop: threading.Event, in_force: InForce, banner: str) -> KeptSite | None:
+def _serve(
+    app: FastAPI,
+    settings: Portal,
+    stop: threading.Event,
+    in_force: InForce,
+    banner: str,
+    listening: socket.socket | None,
+) -> KeptSite | None:
     """The site to begin anew with; None: told to stop."""
     from .viewer.mount import mount  # the pages' toolkit only where they are served
 
@@ -100,7 +110,7 @@ def _serve(app: FastAPI, settings: Portal, stop: threading.Event, in_force: InFo
 
     threading.Thread(target=ended, name="portal-stop", daemon=True).start()
     try:
-        server.run()
+        server.run(None if listening is None else [listening.dup()])  # it closes what it is given
     except SystemExit as error:  # uvicorn's word for a port that is taken
         raise NotServed(f"the portal cannot listen on {settings.host}:{settings.port}: is the port taken?") from error
     finally:
