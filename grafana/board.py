@@ -354,20 +354,20 @@ _OPTIONS = {
         "namePlacement": "left",
         "sizing": "auto",
     },
-    "table": lambda one: {"showHeader": True, "cellHeight": "sm", "footer": {"show": False}},  # noqa: ARG005
+    "table": lambda one: {"showHeader": True, "cellHeight": "sm"},  # noqa: ARG005
     "state-timeline": lambda one: {  # noqa: ARG005
         "mergeValues": True,
         "showValue": "never",
         "alignValue": "left",
         "rowHeight": 0.9,
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     },
     "status-history": lambda one: {  # noqa: ARG005
         "showValue": "never",
         "rowHeight": 0.9,
         "colWidth": 0.95,
-        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True},
+        "legend": {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []},
         "tooltip": {"mode": "single", "sort": "none"},
     },
 }

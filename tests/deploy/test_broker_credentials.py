@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -12,7 +11,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.deploying.broker_users import SHIPPED
 from app.deploying.certificates import Pair, make_authority
 from app.deploying.directory import IN_PLACE, add_station, revoke_station
 from app.deploying.secret_files import password_line, replace_users, users_of
@@ -21,35 +19,12 @@ from contracts.ports import Notification, Sent
 from contracts.reasons import Receipt
 from notify.senders.mqtt import MqttSender
 
-from ..integration.broker import Mosquitto, Peer, wait_until
+from ..integration.broker import wait_until
+from .tls_broker import TlsPeer, broker_on, give
 
 pytestmark = pytest.mark.server
 
 REFUSED = "Not authorized"
-
-
-class TlsPeer(Peer):
-    """A client that trusts one authority."""
-
-    def __init__(self, broker, authority, user=None, password=None, **options):
-        super().__init__(broker.port, user, password, **options)
-        self._client.tls_set_context(ssl.create_default_context(cafile=str(authority)))
-
-
-def broker_on(layout, folder, require_program) -> Mosquitto:
-    """The directory's own ACL, users and certificates; its mosquitto.conf is the shipped one, byte for byte."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert (layout.broker / "mosquitto.conf").read_bytes() == (SHIPPED / "mosquitto.conf").read_bytes()
-    made = Mosquitto(folder, port, require_program("mosquitto"), layout.broker_certificates)
-    give(layout, made)
-    return made
-
-
-def give(layout, broker) -> None:
-    for name in ("acl", "passwd"):
-        shutil.copyfile(layout.broker / name, broker.folder / name)
 
 
 @pytest.fixture(scope="module")

@@ -1,27 +1,17 @@
 """deploy/Dockerfile and the lock: sources exist, no root, no secrets; what is installed is locked and runs."""
 
-import json
 import os
 import platform
 import re
 import subprocess
 import sys
 import tomllib
-import zipfile
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+from .clean_root import DOCKERFILE, ROOT, instructions
+
 IGNORED = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
-
-
-def instructions() -> list[tuple[str, str]]:
-    """(instruction, rest) in order, continued lines joined."""
-    text = re.sub(r"\\\n", " ", DOCKERFILE)
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1]) for line in lines]
 
 
 def copied() -> list[str]:
@@ -53,7 +43,7 @@ def test_it_does_not_end_as_root_and_carries_no_secret():
     users = [rest for name, rest in names if name == "USER"]
     assert users == ["10001:10001"]
     assert names.index(("USER", "10001:10001")) > max(n for n, (name, _) in enumerate(names) if name in ("RUN", "COPY"))
-    assert not re.search(r"(?i)password|token|secret|BEGIN .*KEY", DOCKERFILE)
+    assert not re.search(r"(?i)password|token|secret|BEGIN .*KEY", DOCKERFILE.read_text(encoding="utf-8"))
     assert [rest for name, rest in names if name in ("ARG", "ADD")] == []
 
 
@@ -103,49 +93,6 @@ def test_every_installed_package_the_program_imports_is_in_the_running_lock():
         requires = distribution(name).requires or ()
         queue += [re.match(r"[\w.-]+", one)[0] for one in requires if ";" not in one]
     assert missing == set()
-
-
-@pytest.mark.long
-@pytest.mark.timeout(900)
-def test_the_steps_of_the_image_work_in_a_clean_environment(tmp_path):
-    """As the Dockerfile does it, but for the base image: hashes checked, then the wheel alone."""
-    python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=120)
-    for name, names in (("runtime.lock", ()), ("build.lock", ("hatchling",))):
-        done = subprocess.run([sys.executable, ROOT / "deploy" / "locked.py", *names], capture_output=True, check=True)
-        (tmp_path / name).write_bytes(done.stdout)
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    install = [*pip, "install", "--require-hashes", "--only-binary", ":all:", "-r"]
-    subprocess.run([*install, tmp_path / "runtime.lock"], check=True, timeout=900)
-    build = tmp_path / "build"
-    subprocess.run([sys.executable, "-m", "venv", build], check=True, timeout=120)
-    build_pip = [build / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    locked_build = ["install", "--require-hashes", "--only-binary", ":all:", "-r", tmp_path / "build.lock"]
-    subprocess.run([*build_pip, *locked_build], check=True, timeout=300)
-    wheels = tmp_path / "wheel"
-    make = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, ROOT]
-    subprocess.run([*build_pip, *make], check=True, timeout=300)
-    (wheel,) = wheels.glob("*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", wheel], check=True, timeout=120)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    rooms = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    listed = ["git", "ls-files", *rooms, "deploy/mosquitto"]  # data files too: tables, rules, boards, the viewer's own
-    tracked = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    assert sorted(set(tracked) - set(zipfile.ZipFile(wheel).namelist())) == []
-
-    def greenisland(*arguments: object) -> str:
-        command = [tmp_path / "venv" / "bin" / "greenisland", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, cwd=tmp_path).stdout
-
-    site = ROOT / "deploy" / "sites" / "zunyi"
-    assert "run" in greenisland("--help")
-    greenisland("deploy", "init", tmp_path / "deployment", "--host", "centre.example", "--site", site)
-    greenisland("rules", "check", "--site", site)
-    feed, out = tmp_path / "feed.parquet", tmp_path / "out"
-    times = ["--from", "2026-03-01T08:00:00+08:00", "--for", "10m"]
-    greenisland("simulate", "--site", site, "--seed", 1, *times, "--out", feed)
-    greenisland("replay", feed, "--site", site, "--out", out)
-    assert json.loads((out / "summary.json").read_text())["readings"] > 0
 
 
 @pytest.mark.long

@@ -1,21 +1,17 @@
 """The reverse proxy's configuration in a real nginx: TLS only, each path to its program, no forged addresses."""
 
 import json
-import re
 import socket
 import ssl
-import subprocess
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import pytest
 
 from ..answering import Answer, Answering
-from ..integration.broker import wait_until
+from .nginx import serving
 
 pytestmark = pytest.mark.server
-SHIPPED = Path(__file__).resolve().parents[2] / "deploy" / "nginx" / "nginx.conf"
 
 
 @pytest.fixture(scope="module")
@@ -23,54 +19,20 @@ def upstreams():
     """Each says who it is and what it was asked."""
 
     def says(who):
-        return Answering(lambda asked: Answer(200, {"who": who, "path": asked.path, **asked.headers}))
+        own = (("X-Frame-Options", "DENY"),) if who == "portal" else ()
+        return Answering(lambda asked: Answer(200, {"who": who, "path": asked.path, **asked.headers}, own))
 
     with says("portal") as portal, says("grafana") as grafana:
         yield {"portal": portal.port, "grafana": grafana.port}
 
 
 @pytest.fixture(scope="module")
-def proxy(shared_deployment, upstreams, tmp_path_factory, require_program):
-    """(its plain port, its TLS port): nginx on the shipped file with only names, ports and paths replaced."""
-    program = require_program("nginx")
-    folder = tmp_path_factory.mktemp("nginx")
-    plain, tls = _free_port(), _free_port()
-    text = SHIPPED.read_text(encoding="utf-8")
-    for was, becomes in {
-        r"/tmp/": f"{folder}/",
-        r"listen 8080;": f"listen 127.0.0.1:{plain};",
-        r"listen 8443 ssl;": f"listen 127.0.0.1:{tls} ssl;",
-        r"listen \[::\]:\d+( ssl)?;": "",
-        r"http://portal:8212": f"http://127.0.0.1:{upstreams['portal']}",
-        r"http://grafana:3000": f"http://127.0.0.1:{upstreams['grafana']}",
-        r"/etc/greenisland/web": str(shared_deployment.web.key.parent),
-        r"include /etc/nginx/mime.types;": "",
-    }.items():
-        text, n = re.subn(was, becomes, text)
-        assert n, was
-    (folder / "nginx.conf").write_text(text, encoding="utf-8")
-    log = folder / "nginx.log"
-    with log.open("wb") as stream:
-        command = [program, "-p", folder, "-c", folder / "nginx.conf", "-g", "daemon off;"]
-        process = subprocess.Popen(command, stdout=stream, stderr=stream)
-    try:
-
-        def answers() -> bool:
-            assert process.poll() is None, log.read_text()
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", tls)) == 0
-
-        wait_until(answers, "nginx answers")
+def proxy(shared_deployment, upstreams, tmp_path_factory, require_program, free_ports):
+    """(its plain port, its TLS port)"""
+    plain, tls = free_ports(2)
+    folder, web = tmp_path_factory.mktemp("nginx"), shared_deployment.web.key.parent
+    with serving(require_program("nginx"), folder, (plain, tls), web, upstreams):
         yield plain, tls
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture
@@ -100,14 +62,16 @@ def test_each_path_reaches_its_program_as_it_was_asked(ask, path, who):
     assert (status, said["who"], said["path"]) == (200, who, path)
     assert headers["Strict-Transport-Security"] == "max-age=31536000"
     assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers.get_all("X-Frame-Options") == [{"portal": "DENY", "grafana": "SAMEORIGIN"}[who]]  # said once
 
 
-def test_nobody_can_claim_another_address_or_scheme(ask):
+def test_nobody_can_claim_another_address_or_scheme(ask, proxy):
     forged = {"X-Forwarded-For": "10.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "evil.example"}
     said = json.loads(ask("/", **forged)[2])
     assert said["X-Forwarded-For"] == "127.0.0.1"
     assert said["X-Forwarded-Proto"] == "https"
-    assert said["X-Forwarded-Host"] == "127.0.0.1"
+    # with its port: what leads back, and what compares an Origin with it, must name the port people use
+    assert (said["X-Forwarded-Host"], said["Host"]) == (f"127.0.0.1:{proxy[1]}",) * 2
 
 
 def test_figures_are_not_for_the_world(ask):

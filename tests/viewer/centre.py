@@ -85,9 +85,9 @@ def add_people(state_dir: Path) -> None:
 
 
 @contextmanager
-def serving(centre: Centre, port: int, influx: Influx | None = None) -> Iterator[str]:
-    """The portal in its own process, its clock at the end of what is decided; its address."""
-    about = {"portal": Portal(port=port), "influxdb": influx}
+def serving(centre: Centre, port: int, influx: Influx | None = None, **portal: object) -> Iterator[str]:
+    """The portal in its own process, its clock at the end of what is decided; its address. portal: more of its keys."""
+    about = {"portal": Portal(port=port, **portal), "influxdb": influx}
     site = centre.site.model_copy(update={"file": centre.site.file.model_copy(update=about)})
     setup = Setup(site, centre.rules, centre.state_dir, centre.directory, ScaledClock(centre.at, 1))
     process, url = PortalProcess(setup), f"http://127.0.0.1:{port}"

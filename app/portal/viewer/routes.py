@@ -6,6 +6,7 @@ Promises: what can be drawn soon is in the page that is sent, and nothing waits 
 import asyncio
 from collections.abc import Coroutine
 from html import escape
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import RedirectResponse, Response
@@ -58,7 +59,7 @@ async def one_board(request: Request, uid: str) -> Response | None:
         return _told(one, "unknown_board")
     asked = request.query_params.get("lang")
     if asked in ("zh", "en") and asked != found.language:
-        return RedirectResponse(str(request.url.replace(path=f"/d/{in_language(found, asked).uid}")), 303)  # type: ignore[arg-type]
+        return _board_instead(request, in_language(found, asked).uid)  # type: ignore[arg-type]
     one.language = found.language
     page = BoardPage(one, found)
     page.build()
@@ -70,7 +71,12 @@ async def one_board(request: Request, uid: str) -> Response | None:
 @ui.page("/d/{uid}/{slug}")
 def one_board_by_slug(request: Request, uid: str, slug: str) -> Response | None:  # noqa: ARG001
     """As Grafana's own addresses are."""
-    return RedirectResponse(str(request.url.replace(path=f"/d/{uid}")), 303)
+    return _board_instead(request, uid)
+
+
+def _board_instead(request: Request, uid: str) -> Response:
+    """With the same question. Without host and port: behind a proxy they are not what the browser asked for."""
+    return RedirectResponse(f"/d/{quote(uid)}{request.url.query and '?'}{request.url.query}", 303)
 
 
 @ui.page("/alerts")
