@@ -5,8 +5,19 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-# Polars duration of each window
-PERIODS = {"minute": "1m", "five_minute": "5m", "hour": "1h", "day": "1d", "month": "1mo", "year": "1y"}
+# Polars duration of each window; a quarter is one of accounts alone
+PERIODS = {
+    "minute": "1m",
+    "five_minute": "5m",
+    "hour": "1h",
+    "day": "1d",
+    "month": "1mo",
+    "quarter": "1q",
+    "year": "1y",
+}
+
+FIXED = {"minute": timedelta(minutes=1), "five_minute": timedelta(minutes=5), "hour": timedelta(hours=1)}
+_MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 
 def zone(name: str) -> ZoneInfo:
@@ -49,18 +60,30 @@ def window_end(start: pl.Expr, period: str, zone_name: str) -> pl.Expr:
     )
 
 
+def last_boundary(at: datetime, period: str, zone_name: str) -> datetime:
+    """Start of the civil window that holds the instant; UTC. What `window_start` says, without a query."""
+    there = local(at, zone_name)
+    if period in FIXED:
+        minutes = {"minute": 0, "five_minute": there.minute % 5, "hour": there.minute}[period]
+        into = timedelta(minutes=minutes, seconds=there.second, microseconds=there.microsecond)
+        return at.astimezone(UTC) - into
+    return _midnight(there, period).astimezone(UTC)
+
+
 def next_boundary(at: datetime, period: str, zone_name: str) -> datetime:
     """The first start of a civil window after the instant; UTC."""
-    there = local(at, zone_name)
-    if period in ("minute", "five_minute"):
-        minutes = 1 if period == "minute" else 5 - there.minute % 5
-        return (there.replace(second=0, microsecond=0) + timedelta(minutes=minutes)).astimezone(UTC)
-    if period == "hour":
-        into = timedelta(minutes=there.minute, seconds=there.second, microseconds=there.microsecond)
-        return at.astimezone(UTC) - into + timedelta(hours=1)
+    if period in FIXED:
+        return last_boundary(at, period, zone_name) + FIXED[period]
+    start = _midnight(local(at, zone_name), period)
+    if period == "day":
+        return (start + timedelta(days=1)).astimezone(UTC)
+    months = start.month - 1 + _MONTHS[period]
+    return start.replace(year=start.year + months // 12, month=months % 12 + 1).astimezone(UTC)
+
+
+def _midnight(there: datetime, period: str) -> datetime:
+    """With which the local day, or the period of months, begins."""
     midnight = there.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if period == "day":
-        return (midnight + timedelta(days=1)).astimezone(UTC)
-    if period == "month":
-        return (midnight.replace(day=1) + timedelta(days=32)).replace(day=1).astimezone(UTC)
-    return midnight.replace(year=there.year + 1, month=1, day=1).astimezone(UTC)
+        return midnight
+    return midnight.replace(month=there.month - (there.month - 1) % _MONTHS[period], day=1)

@@ -70,6 +70,7 @@ DRY_STANDARD_PREFIX = "ds_"  # "ds_a21026": dry and at standard state, by us
 CONVERTED_PREFIX = "zs_"  # "zs_a21026": converted to the reference O2 by us
 FLOW_WEIGHTED_PREFIX = "fw_"  # "fw_w01018": daily mean weighted by the flow, by us
 MASS_RATE_PREFIX = "kg_"  # "kg_a24088": measured concentration x flow in kg/h, by us
+REMOVAL_PREFIX = "removal_"  # "removal_a24088": of limits alone: the share of its mass that treatment takes out
 WASTE_WATER_FLOW = "w00000"
 GAS_FLOW = "a00000"
 WIND_SPEED, WIND_DIRECTION = "a01007", "a01008"

@@ -4,7 +4,11 @@ Promises: a frame that passed `check` has exactly these columns, in this order, 
 Does not promise: anything about values; each stage documents its own.
 """
 
+from datetime import datetime
+
 import polars as pl
+
+from .instants import epoch_us
 
 SCHEMA_VERSION = 1  # written into every Parquet file's metadata; raised when a schema below changes
 
@@ -169,5 +173,16 @@ def check(frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     return frame.match_to_schema(schema)
 
 
+_EMPTY: dict[int, tuple[pl.Schema, pl.DataFrame]] = {}  # by the schema's identity
+
+
 def empty(schema: pl.Schema) -> pl.DataFrame:
-    return pl.DataFrame(schema=schema)
+    """schema: one that stays, of a module. Its frame is made once: making it costs as much as a query."""
+    if id(schema) not in _EMPTY:
+        _EMPTY[id(schema)] = schema, pl.DataFrame(schema=schema)
+    return _EMPTY[id(schema)][1]
+
+
+def instant(at: datetime | None) -> pl.Expr:
+    """A literal of INSTANT. `pl.lit` of a datetime with a zone runs queries of its own: dear, where it is asked."""
+    return pl.lit(None if at is None else epoch_us(at), pl.Int64).cast(INSTANT)

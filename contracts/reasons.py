@@ -69,6 +69,23 @@ class NoJudgement(StrEnum):
     NO_DISCHARGE = "no_discharge"  # nothing was discharged in the whole window
 
 
+class Substituted(StrEnum):
+    """What stands in, in an hour without a valid mass; of accounts of mass alone."""
+
+    MASS = "mass"
+    CONCENTRATION = "concentration"
+    FLOW = "flow"
+    BOTH = "concentration_and_flow"
+
+
+class Unsubstituted(StrEnum):
+    """Why the mass of an hour stays unknown."""
+
+    CAPTURE_TOO_LOW = "capture_too_low"  # the quarter has too few valid hours: its automatic data may not be used
+    NOTHING_BEFORE = "nothing_before"  # no valid hour before the gap
+    BY_THE_DAY = "by_the_day"  # the rule counts hours, and this analyser gives days
+
+
 class Invalid(StrEnum):
     """Why a reading does not count."""
 

@@ -254,10 +254,11 @@ Names = Annotated[tuple[Identifier, ...], BeforeValidator(lambda text: text.spli
 
 
 class Facility(Strict):
-    """Treatment that several enterprises share ("green island"): what goes in, what comes out, what it may take."""
+    """Treatment that enterprises share ("green island"), or one's own: what goes in and out, what it may take."""
 
     facility: Identifier
-    park: Identifier
+    park: Identifier | None = None  # none: the enterprise's
+    enterprise: Identifier | None = None  # whose it is, where one alone uses it; none: shared
     name_zh: str
     name_en: str
     kind: FacilityKind
@@ -327,6 +328,13 @@ class Site(Strict):
     @property
     def time_zone(self) -> str:
         return self.file.time_zone
+
+    def park_and_county(self, facility: Facility) -> tuple[str | None, str | None]:
+        """Where a facility is: its own park, or that of its enterprise, which may have none."""
+        owner = next((one for one in self.enterprises if one.enterprise == facility.enterprise), None)
+        name = facility.park or (owner.park if owner else None)
+        park = next((one for one in self.parks if one.park == name), None)
+        return name, park.county if park else owner.county if owner else None
 
 
 def covers(row: Dated, at: datetime) -> bool:

@@ -36,6 +36,10 @@ class RuleBase(Strict):
     hysteresis_pct: Annotated[float, Field(ge=0, lt=100)] = 0  # good again: so far within the mildest level, of it
     clause: str = ""  # the standard and clause the rule rests on
 
+    def factors_named(self) -> dict[str, str]:
+        """Key -> factor, of those the rule names beside what it selects by."""
+        return {}
+
 
 class RuleProblem(ValueError):
     """A rule that cannot be bound; `rule` and `key` say where."""

@@ -34,6 +34,7 @@ BINDINGS = pl.Schema(
         "is_limit_reached": pl.Int128,  # threshold that makes the verdict an exceedance, as above
         "values_min": pl.UInt32,  # judged from so many valid values on
         "except_zero": pl.Boolean,
+        "names_inputs": pl.Boolean,  # its windows' highest part says which inputs count: formulas.Formula.which
         "while_stopped": pl.Boolean,  # judged in approved stops alone, which excuse everything else
         "window_s": pl.Int64,  # an instant's share of event time; null: the window's own length
         "from_at": INSTANT,  # the limit holds for windows that start in [from_at, to_at)
@@ -55,6 +56,7 @@ _PLAIN: dict[str, Any] = {
     "value_div": 1,
     "values_min": 1,
     "except_zero": False,
+    "names_inputs": False,
     "while_stopped": False,
     "is_fallback": False,
 }

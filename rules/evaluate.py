@@ -5,14 +5,13 @@ Compares on integers; divides only to report. A window without a value is never 
 
 import polars as pl
 
-from contracts.frames import INSTANT, VERDICTS, empty
+from contracts.frames import INSTANT, VERDICTS, empty, instant
 from contracts.reasons import NoJudgement, Verdict
 
 from .bindings import THRESHOLD_EXTRA
 from .exact import half_even
 from .facts.marked import WHOLE_STOP
-from .plan import Plan
-from .windows.due import PERIODS
+from .plan import ASKED, Plan
 from .windows.parts import NOT_APPLICABLE
 
 # Verdicts as the rules room passes them on: by binding number, with what episodes need.
@@ -31,6 +30,7 @@ JUDGED = pl.Schema(
         "value_scaled": pl.Int64,
         "valid_n": pl.UInt32,
         "expected_n": pl.UInt32,
+        "which": pl.Int64,  # of its inputs count: a bit each; null: it is no count of inputs
     }
 )
 
@@ -61,28 +61,25 @@ _EXCUSED = (
 def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
     """JUDGED, one row a (binding, decision)."""
     if decisions.is_empty():
-        return pl.DataFrame(schema=JUDGED)
+        return empty(JUDGED)
     holds = (pl.col("from_at").is_null() | (pl.col("from_at") <= pl.col("window_at"))) & (
         pl.col("to_at").is_null() | (pl.col("window_at") < pl.col("to_at"))
     )
     # editions of a limit that do not reach into the span are left out before the join, not after it
-    first, last = decisions["window_at"].min(), decisions["window_at"].max()
-    reaching = plan.bindings.filter(
+    first, last = instant(decisions["window_at"].min()), instant(decisions["window_at"].max())
+    reaching = plan.asked_bindings.filter(
         (pl.col("from_at").is_null() | (pl.col("from_at") <= last))
         & (pl.col("to_at").is_null() | (pl.col("to_at") > first))
     )
-    # point and period as one number: joining on it costs half of joining on both
-    of_period = pl.col("period").cast(pl.Enum(PERIODS)).to_physical()
-    asked = pl.col("point").cast(pl.Int64) * len(PERIODS) + of_period
     joined = decisions.lazy().join(
-        reaching.lazy().rename({"window_s": "instant_s"}).with_columns(asked=asked).drop("point", "period"),
-        left_on=asked,
+        reaching.lazy(),
+        left_on=ASKED,
         right_on="asked",
         how="inner",
     )
     n = pl.col("n").cast(_I128)
     numerator = pl.lit(None, _I128)
-    for name in plan.bindings["statistic"].unique().sort():
+    for name in plan.statistics:
         numerator = pl.when(pl.col("statistic") == name).then(STATISTICS[name]).otherwise(numerator)
     divisor = (
         pl.when(pl.col("statistic") == "mean").then(pl.max_horizontal(n, pl.lit(1, _I128))).otherwise(pl.lit(1, _I128))
@@ -163,6 +160,7 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
             .cast(pl.Int64, strict=False),
             valid_n="n",
             expected_n="expected",
+            which=pl.when("names_inputs").then("high"),
         )
         .collect()
         .match_to_schema(JUDGED)
@@ -171,7 +169,7 @@ def evaluate(plan: Plan, decisions: pl.DataFrame) -> pl.DataFrame:
 
 def _unless_limited(rows: pl.LazyFrame, plan: Plan) -> pl.LazyFrame:
     """Leaves out "no limit configured" of windows for which a dated limit of the same rule holds."""
-    if not plan.bindings["is_fallback"].any():
+    if not plan.asked_bindings["is_fallback"].any():
         return rows
     window = ["rule", "point", "window_at", "revision"]
     limited = rows.filter(~pl.col("is_fallback")).select(window)

@@ -22,12 +22,12 @@ from contracts.factors import (
 from contracts.frames import INSTANT
 from contracts.site import Site
 
-from .base import RuleProblem
+from .base import RuleProblem, Select
 from .bindings import BINDINGS, frame_of
 from .carried import Carried
 from .ground import DERIVED, INPUTS, Ground
 from .kinds import BINDERS
-from .made.conversions import convert
+from .made.conversions import Conversions, convert
 from .made.depths import Depth, by_depth
 from .made.formulas import FORMULAS, Formula
 from .made.made_of import made_of
@@ -49,6 +49,9 @@ LEVELS = pl.Schema(
         "pools": pl.Boolean,  # sums and counts of its parts are added up; else every part is one value, its mean
     }
 )
+
+# point and period as one number: joining on it costs half of joining on both
+ASKED = pl.col("point").cast(pl.Int64) * len(PERIODS) + pl.col("period").cast(pl.Enum(PERIODS)).to_physical()
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,13 @@ class Plan:
 
         Where the hold was changed: what had been decided by then stays decided, all else is not due before the change.
         """
+        return self._decided_at[period]
+
+    @cached_property
+    def _decided_at(self) -> dict[str, pl.Expr]:
+        return {period: self._decided(period) for period in PERIODS}
+
+    def _decided(self, period: str) -> pl.Expr:
         turns = self.carried.turns if self.carried is not None else ()
         holds = [*(turn.hold[period] for turn in turns), self.hold[period]]
         made = decided_at(period, {period: holds[0]}, self.zone)
@@ -132,6 +142,21 @@ class Plan:
         return made_of(self.points, self.derived, self.inputs)
 
     @cached_property
+    def asked_bindings(self) -> pl.DataFrame:
+        """bindings, to be joined by ASKED; a column `asked` for point and period, `instant_s` for `window_s`."""
+        return self.bindings.rename({"window_s": "instant_s"}).with_columns(asked=ASKED).drop("point", "period")
+
+    @cached_property
+    def statistics(self) -> list[str]:
+        """Those that any binding is compared by."""
+        return sorted(self.bindings["statistic"].unique())
+
+    @cached_property
+    def periods(self) -> list[str]:
+        """Those of which any window is judged."""
+        return sorted(self.bindings["period"].unique())
+
+    @cached_property
     def period_of(self) -> list[str]:
         """By binding number."""
         return self.bindings["period"].to_list()
@@ -186,15 +211,19 @@ class Plan:
             for period, rows in self.levels_of.items()
         }
 
-    def pools(self, period: str) -> pl.Expr:
-        """Of a point: whether its windows of the period pool their parts."""
+    @cached_property
+    def pooling(self) -> dict[str, tuple[pl.Expr, pl.Expr]]:
+        """By period, of a point: whether its windows pool their parts; how many of these there are in one that is
+        pooled, 0: none is."""
+        return {period: (self._pools(period), self._pooled_parts(period)) for period in PERIODS}
+
+    def _pools(self, period: str) -> pl.Expr:
         pooled = self.levels_of[period].select("point", "pools")
         if pooled["pools"].n_unique() < 2:
             return pl.lit(bool(pooled["pools"].any()))
         return pl.col("point").is_in(pooled.filter("pools")["point"].implode())
 
-    def pooled_parts(self, period: str) -> pl.Expr:
-        """Of a point: how many of the period's parts there are in one of the windows that are pooled; 0: none are."""
+    def _pooled_parts(self, period: str) -> pl.Expr:
         pooled = self.levels_of[period].filter(pl.col("pools") & pl.col("below").is_not_null())
         if pooled.is_empty():
             return pl.lit(0, pl.Int64)
@@ -210,9 +239,7 @@ class Plan:
 
 def compile_plan(site: Site, rules: list[Rule]) -> Plan:
     """A rule is bound to the points it selects that have its window. Raises RuleProblem for two rules of one id."""
-    ground = Ground(site)
-    converted = convert(ground)
-    _meaning(ground)
+    ground, converted = ground_of(site)
     bound = [(rule, BINDERS[type(rule)](rule, ground)) for rule in rules]
     bindings = frame_of(bound)
     converted.minutes(ground, _asked(ground, bindings)["minute"])
@@ -234,11 +261,31 @@ def compile_plan(site: Site, rules: list[Rule]) -> Plan:
     )
 
 
+def ground_of(site: Site) -> tuple[Ground, Conversions]:
+    """What the registry alone has made, before any rule: its points, their conversions, flow-weighted days, pairs."""
+    ground = Ground(site)
+    converted = convert(ground)
+    _meaning(ground)
+    return ground, converted
+
+
 def idle(plan: Plan, rules: list[Rule]) -> list[RuleProblem]:
     """Rules that are bound to no point: a shipped one may be, in a site's own file it is a slip."""
     bound = set(plan.bindings["rule"])
-    what = "selects no point of this site that has such a window"
-    return [RuleProblem(rule.id, "select", what) for rule in rules if rule.id not in bound]
+    return [RuleProblem(rule.id, "select", _why_idle(plan.site, rule)) for rule in rules if rule.id not in bound]
+
+
+def _why_idle(site: Site, rule: Rule) -> str:
+    points = [row for row in Ground(site).registered if not row["factor"].startswith("$")]
+    if any(map(rule.select.fits, points)):
+        needs = "such a window, and where it needs them a second factor, a limit, a pair, a range"
+        return f"selects no point of this site that has what kind {rule.kind} judges: {needs}"
+    given = {key: values for key in Select.model_fields if (values := getattr(rule.select, key))}
+    if len(given) == 1:
+        return "".join(f"selects no point: this site has none of {key} {' '.join(its)}" for key, its in given.items())
+    without = {key: sum(map(rule.select.model_copy(update={key: ()}).fits, points)) for key in given}
+    hints = [f"; without {key} it would select {n}" for key, n in without.items() if n]
+    return "selects no point of this site" + "".join(hints)
 
 
 def _with_window(bindings: pl.DataFrame, levels: pl.DataFrame, derived: pl.DataFrame) -> pl.DataFrame:

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from contracts.frames import INSTANT
+from contracts.frames import INSTANT, instant
 
 TICK = timedelta(seconds=1)
+TICK_US = 1_000_000
 CLOCK_PREFIX = "$clock/"
 EPOCH_US_DIGITS = 16  # of a clock row's payload: instants up to the year 2286
 
@@ -60,15 +61,15 @@ def stamp(messages: pl.DataFrame, clock: SiteClock) -> tuple[pl.DataFrame, SiteC
     ticks = []
     for collector in clock.collectors:
         shown = _shown(messages, CLOCK_PREFIX + collector).cum_max().forward_fill()
-        stands = pl.lit(clock.at.get(collector), dtype=INSTANT)
+        stands = instant(clock.at.get(collector))
         ticks.append(pl.max_horizontal(stands, pl.lit(shown)).alias(f"clock:{collector}"))
     columns = [f"clock:{collector}" for collector in clock.collectors]
     with_ticks = messages.with_columns(ticks)
     complete = pl.all_horizontal(pl.col(column).is_not_null() for column in columns)
     with_site = with_ticks.with_columns(site_at=pl.when(complete).then(pl.min_horizontal(columns)))
-    before = pl.col("site_at").shift(1, fill_value=pl.lit(clock.now, dtype=INSTANT))
+    before = pl.col("site_at").shift(1, fill_value=instant(clock.now))
     first_at = clock.first_at or with_site["site_at"].drop_nulls().first()
-    known = pl.when(before.is_null()).then(pl.lit(first_at, dtype=INSTANT)).otherwise(before + TICK)
+    known = pl.when(before.is_null()).then(instant(first_at)).otherwise(before + TICK)
     stamped = with_site.with_columns(known_at=known.cast(INSTANT)).drop(*columns, "site_at")
     last = with_ticks.select(columns).tail(1)
     at = dict(clock.at)
@@ -82,13 +83,11 @@ def stamp(messages: pl.DataFrame, clock: SiteClock) -> tuple[pl.DataFrame, SiteC
 def _shown(messages: pl.DataFrame, topic: str) -> pl.Series:
     """What each row of the topic says the time is, in whole seconds; null for other rows and for no number."""
     rows = (messages["topic"] == topic).arg_true()
-    texts = messages["payload"].gather(rows).to_list()
+    texts = messages["payload"][rows].to_list()
     us = [int(text) if text.isdigit() and len(text) <= EPOCH_US_DIGITS else None for text in texts]
-    found = pl.DataFrame({"row": rows, "shown": pl.Series(us, dtype=pl.Int64)})
-    shown = pl.DataFrame({"row": pl.int_range(messages.height, dtype=pl.UInt32, eager=True)}).join(
-        found, on="row", how="left", maintain_order="left"
-    )["shown"]
-    return shown.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").dt.truncate("1s").cast(INSTANT)
+    shown = pl.Series([None], dtype=pl.Int64).new_from_index(0, messages.height)
+    shown = shown.scatter(rows, pl.Series([one and one - one % TICK_US for one in us], dtype=pl.Int64))
+    return shown.cast(INSTANT)
 
 
 def clock_payload(at: datetime) -> bytes:

@@ -44,9 +44,12 @@ def park_site(stations: dict[str, tuple[str, list[str]]], **more) -> Site:
     )
 
 
+def judged(plan, rows, until=600):
+    return evaluate(plan, advance(plan, start(START), samples(rows), START + minutes(until)).decisions)
+
+
 def decided(plan, rows, until=600):
-    made = advance(plan, start(START), samples(rows), START + minutes(until)).decisions
-    return verdicts(plan, evaluate(plan, made)).sort("window_at", "revision").to_dicts()
+    return verdicts(plan, judged(plan, rows, until)).sort("window_at", "revision").to_dicts()
 
 
 def latest(plan, rows, until=600):

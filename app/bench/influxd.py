@@ -45,7 +45,9 @@ class Influxd:
         (directory / "influxdb.conf").write_text(_CONFIG.format(directory=directory, port=port, rpc_port=rpc_port))
 
     def start(self) -> None:
-        """Returns when it answers; raises RuntimeError with its log when it does not."""
+        """Returns when it answers, at once where it runs; raises RuntimeError with its log when it does not."""
+        if self._process is not None:
+            return
         log = self._directory / "influxd.log"
         with log.open("ab") as output:
             command = [self._program, "-config", str(self._directory / "influxdb.conf")]

@@ -21,7 +21,7 @@ from .generator import USER
 from .harness import Figure, Size, Skipped, figure
 from .mosquitto import Mosquitto, wait_until
 from .stages import Counters, SiteTime, Stage, cpu_s, run_collector, run_engine, run_generator, stage
-from .workload import FACTORS, INSTANT_RULE, MINUTE_RULE, START, site_of
+from .workload import FACTORS, INSTANT_RULE, MINUTE_RULE, START, sampled, site_of
 
 OUTLETS, STATIONS_EACH = 72, 20  # with 14 factors 20,160 points under 1,008 limits
 MESSAGES, LEAST_MESSAGES = 160_000, 4_000
@@ -74,13 +74,10 @@ class BenchSite:
     def __init__(self, size: Size, folder: Path, program: str, period: str):
         self.folder, self.port = folder, _free_port()
         (folder / "password").write_text("c", encoding="utf-8")
-        site = site_of(size.of(OUTLETS, 2), STATIONS_EACH, period=period)
+        site = sampled(site_of(size.of(OUTLETS, 2), STATIONS_EACH, period=period), INTERVAL_S)
         broker = Broker(port=self.port, username="collector-main", password_file=str(folder / "password"))
-        points = [
-            point.model_copy(update={"kind": "rtd", "period_s": 0, "interval_s": INTERVAL_S}) for point in site.points
-        ]
-        self.site = site.model_copy(
-            update={"file": site.file.model_copy(update={"broker": broker}), "points": tuple(points)}
+        self.site = sampled(
+            site.model_copy(update={"file": site.file.model_copy(update={"broker": broker})}), INTERVAL_S
         )
         self.broker = Mosquitto(folder / "mosquitto", self.port, program)
         self.broker.add_user("collector-main", "c")

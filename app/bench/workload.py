@@ -3,21 +3,25 @@
 Does not promise to look like a plant: one station in a hundred is above its limits, all others are below.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
 from contracts.factors import standard_factors
 from contracts.frames import INSTANT, MESSAGES, check
+from contracts.ports import RawMessage
 from contracts.site import Limit, Name, Outlet, Point, Site, SiteFile, Station
 from contracts.topics import JOURNAL_CLOCK, STATION_JSON
 from rules.spec import LimitRule, Rule, Select
+from rules.ticks import clock_payload
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 LIMIT = 50.0  # mg/m3
 FACTORS = 14  # readings of a message
 IN_ALARM_EVERY = 100
+VARIANTS = 61  # of a station's values in `by_second`: a minute never gives what the one before gave
 
 INSTANT_RULE: list[Rule] = [LimitRule(id="instant", kind="limit", period="instant", select=Select())]
 MINUTE_RULE: list[Rule] = [LimitRule(id="minute", kind="limit", period="minute", select=Select())]
@@ -62,6 +66,47 @@ def site_of(outlets: int, stations: int, factors: int = FACTORS, period: str = "
         ),
         limits=tuple(limit(n, outlet, code, period) for n, (outlet, code) in enumerate(assigned)),
     )
+
+
+def sampled(site: Site, interval_s: int) -> Site:
+    """The same, with readings as devices send them in place of means."""
+    about = {"kind": "rtd", "period_s": 0, "interval_s": interval_s}
+    return site.model_copy(update={"points": tuple(point.model_copy(update=about) for point in site.points)})
+
+
+def by_second(site: Site, seconds: int) -> Iterator[list[tuple[datetime, RawMessage]]]:
+    """What a journal holds of a `sampled` site, a list a second: a message a station, and the clock behind them.
+
+    The last list is a clock row alone, by which the hour before it is decided.
+    """
+    codes = sorted({point.factor for point in site.points})
+    topics = [STATION_JSON.format(station=station.station) for station in site.stations]
+    heads = [f'{{"v":1,"station":"{station.station}","at":"' for station in site.stations]
+    tails = [[_values(codes, number, variant) for number in range(len(topics))] for variant in range(VARIANTS)]
+    clock_topic = JOURNAL_CLOCK.format(collector=site.file.collectors[0])
+    apart_us = 900_000 // len(topics)
+
+    def clock_row(at: datetime) -> tuple[datetime, RawMessage]:
+        return at, RawMessage("mqtt", clock_topic, clock_payload(at))
+
+    for second in range(seconds):
+        at = START + second * SECOND
+        payloads = (
+            f"{head}{at:%Y-%m-%dT%H:%M:%S}Z{tail}" for head, tail in zip(heads, tails[second % VARIANTS], strict=True)
+        )
+        made = [
+            (at + timedelta(microseconds=(n + 1) * apart_us), RawMessage("mqtt", topics[n], payload.encode()))
+            for n, payload in enumerate(payloads)
+        ]
+        yield [*made, clock_row(at + SECOND)]
+    yield [clock_row(START + (seconds + site.file.hold_s.hour) * SECOND)]
+
+
+def _values(codes: list[str], number: int, variant: int) -> str:
+    """A payload behind its instant."""
+    base = 600 if number % IN_ALARM_EVERY == IN_ALARM_EVERY - 1 else 100
+    tenths = ((base + (7 * number + 37 * variant + 11 * n) % 300) / 10 for n in range(len(codes)))
+    return '","readings":{' + ",".join(f'"{code}":{value}' for code, value in zip(codes, tenths, strict=True)) + "}}"
 
 
 def messages_of(site: Site, minutes: int) -> pl.DataFrame:

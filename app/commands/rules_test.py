@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ from ..rule_tests.cases import CaseFile, Ground, own_ground, read_cases
 from ..rule_tests.explain import explained
 from ..rule_tests.run import Problem, Result, run_case
 from ..site.files import load_site
-from ..site.rule_files import TEST_SUFFIX, library_files
+from ..site.rule_files import TEST_SUFFIX, library_files, own_rule_files
 from ..site.yaml_lines import SiteError, SiteErrors
 from .rules_text import WIDTH, steps_text, wrapped
 
@@ -63,8 +63,10 @@ def rules_test_command(
     routes = [read_route_tests(path, load_site(path.parent)) for path in found if path.name == ROUTE_TESTS]
     case_files = read_all(files, ground)
     untested = [each for case_file in case_files for each in untested_rules(case_file)]
-    if not paths and site is None and (errors := untested + without_test_file()):
+    if not paths and site is None and (errors := untested + without_test_file(library_files().values(), SHOWN_LIBRARY)):
         raise SiteErrors(errors)
+    if not paths and site is not None:
+        untested += without_test_file(own_rule_files(site), site / "rules")
     done: list[Timed] = []
     for case_file in case_files:
         if not as_json:
@@ -159,11 +161,13 @@ def untested_rules(case_file: CaseFile) -> list[SiteError]:
     ]
 
 
-def without_test_file() -> list[SiteError]:
+def without_test_file(paths: Iterable[Path], shown: Path) -> list[SiteError]:
     return [
-        SiteError(SHOWN_LIBRARY / path.name, None, None, f"has no {name}{TEST_SUFFIX} beside it")
-        for name, path in library_files().items()
-        if not path.with_name(name + TEST_SUFFIX).is_file()
+        SiteError(
+            shown / path.name, None, None, f"has no {path.stem}{TEST_SUFFIX} beside it: none of its rules is tested"
+        )
+        for path in paths
+        if not path.with_name(path.stem + TEST_SUFFIX).is_file()
     ]
 
 

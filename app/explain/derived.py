@@ -156,6 +156,12 @@ def total(window: DerivedWindow) -> Step:
     return window.step("Sum", *lines)
 
 
+def members(window: DerivedWindow) -> Step:
+    mine = window.of("a")
+    lines = ["the number of members that produce while their treatment stands still", *(one.said for one in mine)]
+    return window.step("Members", *lines, *window.equals("members", " + ".join(str(one.mean) for one in mine)))
+
+
 def _sum(window: DerivedWindow, role: str) -> str:
     terms = [str(one.mean) for one in window.of(role)]
     return terms[0] if len(terms) == 1 else f"({' + '.join(terms)})"
@@ -163,7 +169,7 @@ def _sum(window: DerivedWindow, role: str) -> str:
 
 def removal_pct(window: DerivedWindow) -> Step:
     lines = ["removal = 100 x (1 - out / in)", *_said(window)]
-    if "p" in window.parameters:
+    if window.parameters.get("p"):
         lines.append(f"it applies from {in_unit(window.given('p'), window.one('b').unit)} at the inlet on")
     lines += window.equals("removal", f"100 x (1 - {_sum(window, 'a')} / {_sum(window, 'b')})")
     return window.step("Removal", *lines)
@@ -354,6 +360,7 @@ BY_KIND: dict[str, Callable[[DerivedWindow], Step]] = {
     "nox_as_no2": nox_as_no2,
     "mass_rate": mass_rate,
     "total": total,
+    "members": members,
     "removal_pct": removal_pct,
     "share_pct": share_pct,
     "deviation_pct": deviation_pct,

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 
 from contracts.civil_time import local
+from contracts.factors import REMOVAL_PREFIX
 from contracts.reasons import Verdict
 from contracts.site import Limit
 from rules.tables.judgement import judged_by, judgements, may_say
@@ -99,6 +100,9 @@ def _condition(run: Run, limit: Limit, verdict: Row) -> Iterator[str]:
     if limit.when_factor is None:
         return
     needed = f"{limit.when_factor} {limit.when_comparator} {limit.when_value:g}"
+    if limit.factor.startswith(REMOVAL_PREFIX):
+        yield f"it holds only where {needed} at the inlet: see what the removal is made of"
+        return
     point = run.number_of(run.subject.station, limit.when_factor)
     window_at, tick = verdict["window_at"], verdict["decided_at"]
     assert isinstance(window_at, datetime)

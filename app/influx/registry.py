@@ -90,7 +90,6 @@ class _Labels:
 def _places(site: Site) -> list[dict[str, str]]:
     texts = Texts(site)
     outlets = {outlet.outlet: outlet for outlet in site.outlets}
-    parks = {park.park: park for park in site.parks}
     owners = {enterprise.enterprise: enterprise for enterprise in site.enterprises}
 
     def place(station: str, **of: str | None) -> dict[str, str]:
@@ -116,7 +115,8 @@ def _places(site: Site) -> list[dict[str, str]]:
         about = {"county": park.county, "park": park.park, "enterprise": None, "outlet": None}
         found.append(place(PARK_SUBJECT + park.park, medium="park", **about))
     for facility in site.facilities:
-        about = {"county": parks[facility.park].county, "park": facility.park, "enterprise": None, "outlet": None}
+        its_park, county = site.park_and_county(facility)
+        about = {"county": county, "park": its_park, "enterprise": facility.enterprise, "outlet": None}
         found.append(place(FACILITY_SUBJECT + facility.facility, medium="facility", **about))
     return found
 

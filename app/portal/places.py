@@ -37,7 +37,7 @@ class Places:
             self.of[PARK_SUBJECT + park] = Place(PARK_SUBJECT + park, None, None, park, county)
         for one in site.facilities:
             name = FACILITY_SUBJECT + one.facility
-            self.of[name] = Place(name, None, None, one.park, county_of.get(one.park))
+            self.of[name] = Place(name, None, one.enterprise, *site.park_and_county(one))
         self.known = {
             "county": {one.county for one in site.counties} | {one.county for one in site.outlets},
             "park": set(county_of),

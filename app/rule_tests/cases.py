@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.civil_time import local, zone
-from contracts.factors import CONVERTED_PREFIX, Factor, standard_factors
+from contracts.factors import CONVERTED_PREFIX, REMOVAL_PREFIX, Factor, standard_factors
 from contracts.site import Facility, Limit, Member, Name, Outlet, Pair, ParkThreshold, Point, Site, SiteFile, Station
 from rules.plan import compile_plan, idle
 from rules.tables.limit_library import limit_library
@@ -212,6 +212,8 @@ class _Builder:
         known = limit_library().get(row.library or "")
         factor = row.factor or (known.factor if known else None) or ""
         measuring = [point.station for point in points if point.factor == factor.removeprefix(CONVERTED_PREFIX)]
+        if factor.startswith(REMOVAL_PREFIX):  # a limit on removal is one of what leaves the treatment
+            measuring = [name for one in self._test.facilities for name in one.outlet_stations if name in outlet_of]
         named = {
             "limit_id": row.limit_id or f"L{n + 1}",
             "outlet": row.outlet or outlet_of[(measuring or list(outlet_of))[0]],

@@ -8,7 +8,7 @@ CENTRE = (28.0, 107.0)  # latitude and longitude of the park
 
 class FacilityRow(Facility):
     facility: Identifier = "F1"
-    park: Identifier = PARK
+    park: Identifier | None = PARK
     name_zh: str = "共享设施"
     name_en: str = "shared facility"
     kind: FacilityKind = "other"

@@ -35,7 +35,7 @@ from ..pipeline import PipelineState
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_VERSION = 6  # raised when what the pipeline remembers changes its shape: an older one is not used
+CHECKPOINT_VERSION = 7  # raised when what the pipeline remembers changes its shape: an older one is not used
 KEPT = 2
 PUT_AWAY = "put_away"
 SUFFIX = ".checkpoint"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from contracts.factors import CONVERTED_PREFIX, OWN_FACTORS, UNITS, Factor, units_of
+from contracts.factors import CONVERTED_PREFIX, OWN_FACTORS, REMOVAL_PREFIX, UNITS, Factor, units_of
 from contracts.nearest import nearest, suggestion
 from contracts.points import (
     MOISTURE,
@@ -25,6 +25,7 @@ from contracts.points import (
 from contracts.site import Dated, Point
 
 from .checks_park import park_checks
+from .checks_removal import removal_checks
 from .yaml_lines import SiteError
 
 MASS_PER_GAS = "mass per gas volume"
@@ -58,7 +59,7 @@ REFERENCES = {
     "points": {"station": "stations"},
     "limits": {"outlet": "outlets"},
     "pairs": {"production_station": "stations", "treatment_station": "stations"},
-    "facilities": {"park": "parks", "power_station": "stations"},
+    "facilities": {"park": "parks", "enterprise": "enterprises", "power_station": "stations"},
     "members": {"facility": "facilities", "enterprise": "enterprises", "station": "stations"},
     "park_thresholds": {"park": "parks"},
 }
@@ -83,6 +84,7 @@ def cross_check(tables: Tables, factors: dict[str, Factor]) -> list[SiteError]:
         _conditions_are_measured,
         _pairs_are_power,
         park_checks,
+        removal_checks,
     )
     return [error for check in checks for error in check(tables, factors)]
 
@@ -298,6 +300,8 @@ def _limits_are_measured(tables: Tables, factors: dict[str, Factor]) -> Found:
     is_linked = is_linked and all(row.station in outlet_of for row in points.rows.values())
     is_linked = is_linked and tables["outlets"].names.issuperset(outlet_of.values())
     for line, row in limits.rows.items():
+        if row.factor.startswith(REMOVAL_PREFIX):
+            continue  # no point has it: checks_removal
         base = row.factor.removeprefix(CONVERTED_PREFIX)
         if unknown := _unknown_factor(base, factors):
             yield SiteError(limits.path, line, "factor", unknown)
@@ -332,7 +336,7 @@ def _measuring(tables: Tables) -> dict[tuple[str, str], list[int]]:
 def _limits_have_their_oxygen(tables: Tables, _: dict[str, Factor]) -> Found:
     limits, points, measuring = tables["limits"], tables["points"], _measuring(tables)
     for line, row in limits.rows.items():
-        if row.ref_o2_pct is None:
+        if row.ref_o2_pct is None or row.factor.startswith(REMOVAL_PREFIX):
             continue
         stated = f"{row.library or row.limit_id} is stated for {row.ref_o2_pct:g} % O2"
         if not row.factor.startswith(CONVERTED_PREFIX):
@@ -364,7 +368,7 @@ def _conditions_are_measured(tables: Tables, factors: dict[str, Factor]) -> Foun
         of_station.setdefault(point.station, set()).add(point.factor)
     for line, row in limits.rows.items():
         parts = {name: getattr(row, name) for name in ("when_factor", "when_comparator", "when_value")}
-        if all(part is None for part in parts.values()):
+        if all(part is None for part in parts.values()) or row.factor.startswith(REMOVAL_PREFIX):
             continue
         empty = [name for name, part in parts.items() if part is None]
         if empty:

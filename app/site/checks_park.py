@@ -19,8 +19,8 @@ MASS, FLOW = "mass flow", "volume flow"
 
 def park_checks(tables: dict[str, Any], factors: dict[str, Factor]) -> Iterator[SiteError]:
     """tables: name -> site_checks.Table."""
-    measured = _Measured(tables)
-    checks: tuple[Callable[[dict[str, Any], dict[str, Factor], _Measured], Iterator[SiteError]], ...] = (
+    measured = Measured(tables)
+    checks: tuple[Callable[[dict[str, Any], dict[str, Factor], Measured], Iterator[SiteError]], ...] = (
         _pairs_know_their_rating,
         _wind_is_measured,
         _facilities_are_measured,
@@ -32,7 +32,7 @@ def park_checks(tables: dict[str, Any], factors: dict[str, Factor]) -> Iterator[
         yield from check(tables, factors, measured)
 
 
-class _Measured:
+class Measured:
     """Which station measures what, and where it stands; `is_whole`: something can be said to be missing."""
 
     def __init__(self, tables: dict[str, Any]) -> None:
@@ -45,6 +45,10 @@ class _Measured:
 
     def of(self, station: str) -> str:
         return ", ".join(sorted(factor for name, factor in self.points if name == station)) or "nothing"
+
+    def outlet(self, station: str) -> str | None:
+        row = self.stations.get(station)
+        return None if row is None else str(row.outlet)
 
     def medium(self, station: str) -> str | None:
         row = self.stations.get(station)
@@ -63,7 +67,7 @@ class _Measured:
         return self.is_whole and station in self.stations and (station, factor) not in self.points
 
 
-def _pairs_know_their_rating(tables: dict[str, Any], _: object, __: _Measured) -> Iterator[SiteError]:
+def _pairs_know_their_rating(tables: dict[str, Any], _: object, __: Measured) -> Iterator[SiteError]:
     pairs = tables["pairs"]
     for line, row in pairs.rows.items():
         if row.treatment_share_min is not None and row.rated_kw is None:
@@ -73,7 +77,7 @@ def _pairs_know_their_rating(tables: dict[str, Any], _: object, __: _Measured) -
             yield SiteError(pairs.path, line, "rated_kw", message)
 
 
-def _wind_is_measured(tables: dict[str, Any], _: object, measured: _Measured) -> Iterator[SiteError]:
+def _wind_is_measured(tables: dict[str, Any], _: object, measured: Measured) -> Iterator[SiteError]:
     parks = tables["parks"]
     for line, row in parks.rows.items():
         if row.wind_station is None:
@@ -88,7 +92,7 @@ def _wind_is_measured(tables: dict[str, Any], _: object, measured: _Measured) ->
 
 
 def _facilities_are_measured(
-    tables: dict[str, Any], factors: dict[str, Factor], measured: _Measured
+    tables: dict[str, Any], factors: dict[str, Factor], measured: Measured
 ) -> Iterator[SiteError]:
     facilities, stations = tables["facilities"], tables["stations"]
     for line, row in facilities.rows.items():
@@ -114,10 +118,13 @@ def _facilities_are_measured(
 
 
 def _facilities_say_it_whole(
-    tables: dict[str, Any], factors: dict[str, Factor], measured: _Measured
+    tables: dict[str, Any], factors: dict[str, Factor], measured: Measured
 ) -> Iterator[SiteError]:
     facilities = tables["facilities"]
     for line, row in facilities.rows.items():
+        if row.park is None and row.enterprise is None:
+            message = "is empty; name the park whose plants share it, or in enterprise the plant that uses it alone"
+            yield SiteError(facilities.path, line, "park", message)
         for one, other in (
             ("power_station", "power_factor"),
             ("capacity", "capacity_unit"),
@@ -150,17 +157,17 @@ def _unfit(
         return [(factor_column, f"is empty; {unit} needs the factor whose mass it is")]
     if factor is not None and factor not in factors:
         return [(factor_column, f"{factor!r} is not a factor")]
-    if dimension == MASS and factor is not None and not _has_mass(factors[factor]):
+    if dimension == MASS and factor is not None and not has_mass(factors[factor]):
         return [(factor_column, f"{factor!r} is in {factors[factor].unit}: it has no mass")]
     return []
 
 
-def _has_mass(factor: Factor) -> bool:
+def has_mass(factor: Factor) -> bool:
     return UNITS[factor.unit][0] in ("mass per gas volume", "mass per water volume")
 
 
 def _members_are_measured(
-    tables: dict[str, Any], factors: dict[str, Factor], measured: _Measured
+    tables: dict[str, Any], factors: dict[str, Factor], measured: Measured
 ) -> Iterator[SiteError]:
     members = tables["members"]
     for line, row in members.rows.items():
@@ -198,11 +205,11 @@ def _members_are_measured(
 
 
 def _thresholds_can_be_judged(
-    tables: dict[str, Any], factors: dict[str, Factor], measured: _Measured
+    tables: dict[str, Any], factors: dict[str, Factor], measured: Measured
 ) -> Iterator[SiteError]:
     thresholds = tables["park_thresholds"]
     for line, row in thresholds.rows.items():
-        if row.factor not in factors or not _has_mass(factors[row.factor]):
+        if row.factor not in factors or not has_mass(factors[row.factor]):
             message = f"{row.factor!r} is not a factor with a mass, like a24088 or w01018"
             yield SiteError(thresholds.path, line, "factor", message)
             continue
@@ -219,7 +226,7 @@ def _thresholds_can_be_judged(
             yield from _total_adds_up(tables, thresholds.path, line, row, measured)
 
 
-def _fence_stands(path: Any, line: int, row: Any, measured: _Measured) -> Iterator[SiteError]:
+def _fence_stands(path: Any, line: int, row: Any, measured: Measured) -> Iterator[SiteError]:
     park = measured.parks.get(row.park)
     if row.period != "hour":
         yield SiteError(path, line, "period", "a fence line is judged by the hour's wind: write hour")
@@ -238,7 +245,7 @@ def _fence_stands(path: Any, line: int, row: Any, measured: _Measured) -> Iterat
         yield SiteError(path, line, "factor", f"{message}; downwind against upwind needs two")
 
 
-def _total_adds_up(tables: dict[str, Any], path: Any, line: int, row: Any, measured: _Measured) -> Iterator[SiteError]:
+def _total_adds_up(tables: dict[str, Any], path: Any, line: int, row: Any, measured: Measured) -> Iterator[SiteError]:
     """Every outlet that measures the factor also measures its flow, often enough, and is counted once."""
     inside = {
         name for one in tables["facilities"].rows.values() for name in (*one.inlet_stations, *one.fugitive_stations)

@@ -18,7 +18,7 @@ from rules.base import RuleProblem
 from rules.plan import Plan, compile_plan, idle
 from rules.spec import Rule, RuleFile
 
-from .yaml_lines import SiteError, SiteErrors, read_yaml_with_lines, suggestion, validate
+from .yaml_lines import Lines, SiteError, SiteErrors, read_yaml_with_lines, suggestion, validate
 
 TEST_SUFFIX = ".test.yaml"
 LIBRARY = Path("rules/library")  # how the shipped files are shown, wherever they are installed
@@ -33,6 +33,12 @@ class Placed:
     rule: Rule
     path: Path
     line: int
+    number: int  # in the file's list
+    line_of: Lines
+
+    def line_at(self, key: str) -> int:
+        """The line of a key of the rule, such as "select.factor"; of the rule where the file does not have it."""
+        return self.line_of(("rules", self.number, *key.split(".")))
 
 
 def library_files(library: Path | None = None) -> dict[str, Path]:
@@ -42,13 +48,18 @@ def library_files(library: Path | None = None) -> dict[str, Path]:
         return {path.stem: path for path in found if not path.name.endswith(TEST_SUFFIX)}
 
 
+def own_rule_files(directory: Path) -> list[Path]:
+    """Those of a site's own, without their tests."""
+    return [path for path in sorted((directory / "rules").glob("*.yaml")) if not path.name.endswith(TEST_SUFFIX)]
+
+
 def read_rule_file(path: Path, shown: Path | None = None) -> list[Placed]:
     """Raises SiteErrors."""
     data, line_of = read_yaml_with_lines(path)
     parsed, errors = validate(RuleFile, data, shown or path, line_of)
     if parsed is None:
         raise SiteErrors(errors)
-    return [Placed(rule, shown or path, line_of(("rules", n))) for n, rule in enumerate(parsed.rules)]
+    return [Placed(rule, shown or path, line_of(("rules", n)), n, line_of) for n, rule in enumerate(parsed.rules)]
 
 
 def load_rules(directory: Path, site: Site, library: Path | None = None) -> list[Placed]:
@@ -65,9 +76,7 @@ def load_rules(directory: Path, site: Site, library: Path | None = None) -> list
             errors.append(SiteError(directory / "site.yaml", line_of(("library", n)), f"library[{n}]", said))
             continue
         placed += read_rule_file(shipped[name], LIBRARY / f"{name}.yaml")
-    for path in sorted((directory / "rules").glob("*.yaml")):
-        if path.name.endswith(TEST_SUFFIX):
-            continue
+    for path in own_rule_files(directory):
         try:
             placed += read_rule_file(path)
         except SiteErrors as found:
@@ -105,6 +114,11 @@ def _unknown_names(site: Site, rule: Rule) -> Iterator[RuleProblem]:
             if value.removeprefix(prefix) not in names:
                 hint = suggestion(value, sorted(f"{prefix}{name}" for name in names))
                 yield RuleProblem(rule.id, f"select.{key}", f"{value!r} is no {key} of this site{hint}")
+    for key, factor in rule.factors_named().items():
+        prefix = PREFIXED.match(factor)[0]  # type: ignore[index]  # it may be empty
+        if factor.removeprefix(prefix) not in site.factors:
+            hint = suggestion(factor, sorted(f"{prefix}{name}" for name in site.factors))
+            yield RuleProblem(rule.id, key, f"{factor!r} is no factor of this site{hint}")
 
 
 def _placed_error(problem: RuleProblem, placed: Sequence[Placed]) -> SiteError:
@@ -112,4 +126,4 @@ def _placed_error(problem: RuleProblem, placed: Sequence[Placed]) -> SiteError:
     message = problem.message
     if problem.key == "id" and others:
         message += f" ({others[0].path.as_posix()}:{others[0].line} has it already)"
-    return SiteError(where.path, where.line, f"{problem.rule}: {problem.key}", message)
+    return SiteError(where.path, where.line_at(problem.key), f"{problem.rule}: {problem.key}", message)

@@ -109,10 +109,20 @@ def read_yaml_with_lines(path: Path) -> tuple[object, Lines]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else None
-        raise SiteErrors([SiteError(path, line, None, f"is not YAML: {error.problem or error.context}")]) from error
+        said = f"is not YAML: {error.problem or error.context}"
+        raise SiteErrors([SiteError(path, line, None, said + _yaml_hint(said))]) from error
     finally:
         loader.dispose()
     return data, Lines(lines)
+
+
+def _yaml_hint(said: str) -> str:
+    """What is mostly wrong where YAML ends so."""
+    if "\\t" in said:
+        return "; indent with spaces, not with tabs"
+    if "<block end>" in said or "mapping values are not allowed" in said:
+        return "; look whether this line is indented like the others of its block"
+    return ""
 
 
 def _lines(root: yaml.Node, path: Path) -> tuple[dict[Loc, int], list[SiteError]]:
@@ -177,7 +187,11 @@ def _in_words(model: type[BaseModel], error: dict, path: Path, line_of: Lines, m
     if error["type"] == "union_tag_not_found":
         key = error["ctx"]["discriminator"].strip("'")
         return SiteError(path, line_of(loc), _key((*line_of.place(loc), key)), missing + _choices(model, (*loc, key)))
-    return SiteError(path, line_of(loc), _key(line_of.place(loc)), words(error))
+    said = words(error)
+    key, colon, rest = said.partition(": ")
+    if error["type"] == "value_error" and colon and line_of.place((*loc, key)) == (*line_of.place(loc), key):
+        loc, said = (*loc, key), rest  # what a model says of one of its keys
+    return SiteError(path, line_of(loc), _key(line_of.place(loc)), said)
 
 
 _IDENTIFIER_FORM = "1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit"
@@ -203,7 +217,8 @@ def words(error: dict) -> str:
         case "int_parsing" | "int_type" | "int_from_float":
             return f"{got!r} is not a whole number"
         case "float_parsing" | "float_type" | "finite_number":
-            return f"{got!r} is not a number"
+            number = re.match(r"\s*([-+]?[0-9]+(?:\.[0-9]+)?)\s*[^0-9.,]", got) if isinstance(got, str) else None
+            return f"{got!r} is not a number" + (f"; write {number[1]}, without a unit" if number else "")
         case "string_type":
             return f"{got!r} is not text; put it in quotes" if isinstance(got, int | float) else "is not text"
         case "bool_parsing" | "bool_type":
@@ -233,8 +248,12 @@ def _keys_at(model: type[BaseModel], loc: Loc) -> set[str]:
 def _choices(model: type[BaseModel], loc: Loc) -> str:
     """`; write one of hour, day`, where a missing key must be one of a few words."""
     fields = [each.model_fields[loc[-1]] for each in _models_at(model, loc[:-1]) if loc[-1] in each.model_fields]
-    texts = [str(text) for field in fields for text in _texts(field)]
-    return f"; write one of {', '.join(dict.fromkeys(texts))}" if texts else ""
+    texts = list(dict.fromkeys(text for field in fields for text in _texts(field)))
+    if not texts:  # version: 1
+        literals = [field.annotation for field in fields if typing.get_origin(field.annotation) is typing.Literal]
+        only = {str(arg) for literal in literals for arg in typing.get_args(literal)}
+        return f"; write {only.pop()}" if len(only) == 1 else ""
+    return f"; write one of {', '.join(texts)}"
 
 
 def _models_at(model: type[BaseModel], loc: Loc) -> list[type[BaseModel]]:

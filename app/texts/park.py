@@ -4,7 +4,6 @@ Promises: says of every such number whether it is law, practice, a project defau
 """
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from contracts.catalogue.park import AND_MORE, NUMBER_BASIS, REACH, Language
@@ -28,14 +27,14 @@ class ParkTexts:
         self._pair_of = {f"{TREATMENT_OFF}:{one.pair}": one for one in site.pairs}
 
     def place(self, subject: str, language: Language) -> str | None:
-        """The name of a park, or of a facility with its park's; None for a station."""
+        """The name of a park, or of a facility with its enterprise's or park's; None for a station."""
         if subject in self._parks:
             return _named(self._parks[subject], language)
         if subject not in self._facilities:
             return None
         facility = self._facilities[subject]
-        park = self._parks.get(PARK_SUBJECT + facility.park)
-        parts = [_named(one, language) for one in (park, facility) if one is not None]
+        owner = self._enterprises.get(facility.enterprise or "") or self._parks.get(f"{PARK_SUBJECT}{facility.park}")
+        parts = [_named(one, language) for one in (owner, facility) if one is not None]
         return ("" if language == "zh" else " ").join(parts)
 
     def code(self, episode: Row) -> str | None:
@@ -85,12 +84,11 @@ class ParkTexts:
         return "" if member is None else _named(self._enterprises[member.enterprise], language)
 
     def _producing(self, episode: Row, place: Callable[[str], str], language: Language) -> tuple[str, str]:
-        """How many members produce without the facility, and which: the bits of the number's decimals say so."""
+        """How many members produce without the facility, and which: the bits of `peak_which` say so."""
         facility = self._facilities.get(str(episode["station"]))
         if episode["kind"] != "shared_treatment_off" or facility is None or episode["peak_scaled"] is None:
             return "", ""
-        value = Decimal(int(str(episode["peak_scaled"]))).scaleb(-int(str(episode["decimals"])))
-        count, bits = int(value), int((value % 1).scaleb(9))
+        count, bits = int(episode["peak_scaled"]), int(episode.get("peak_which") or 0)
         served = [
             pair
             for pair in self._pairs

@@ -126,7 +126,7 @@ class Texts:
             "since": self.at(episode["opened_at"]),
             "until": self.at(episode["resolved_at"]),
             "level": LEVEL[str(episode["level"])][language],
-            "provisional": self._finality(episode, language, tick) if code.startswith("limit.") else "",
+            "provisional": self._finality(episode, language, tick) if code.startswith(("limit.", "removal.")) else "",
         }
         parts = [ALERT[code][language].format(**words), TRANSITION[transition][language].format(**times)]
         return (", " if language == "en" else ",").join(parts)
@@ -150,7 +150,8 @@ class Texts:
         said = " ".join(part for part in (limit.standard, limit.clause) if part)
         if limit.when_factor is None or limit.when_value is None:
             return said
-        unit = self._site.factors[limit.when_factor].unit
+        of = self._site.factors.get(limit.when_factor)  # none: a mass rate, which is ours
+        unit = "kg/h" if of is None else of.unit
         return f"{said}, {limit.when_factor} {limit.when_comparator} {limit.when_value:g} {unit}"
 
     def _peak_last(self, episode: dict[str, object]) -> datetime:
@@ -178,7 +179,7 @@ class Texts:
         share = episode["kind"] == "occurrences" and limit is not None and limit.basis == "ultra_low"
         if limit is None and episode["kind"] == "limit":
             return "limit.notice"  # the site has it no more
-        if limit is None or not (share or episode["kind"] == "limit"):
+        if limit is None or not (share or episode["kind"] in ("limit", "removal")):
             return self._of_park.code(episode) or made_code(episode)
         outlet = self._outlets[limit.outlet]
         owner = self._enterprises[outlet.enterprise].industry if outlet.enterprise is not None else ""
@@ -197,6 +198,8 @@ class Texts:
         said = may_say(judgement, limit.status)
         if share:
             return "share.ultra_low" if said == "not_met" else "share.notice"
+        if episode["kind"] == "removal":
+            return "removal.exceedance" if said == "exceedance" else "removal.notice"
         if said != "early_warning" and not episode["exceeds"]:
             return "limit.near"
         return CODES.get(said, "limit.notice")

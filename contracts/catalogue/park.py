@@ -28,6 +28,14 @@ PARK_ALERT: dict[str, dict[Language, str]] = {
         "zh": "{place} {factor}{span}去除率{value}%,低于{limit}%({number_basis})",
         "en": "{place}: {value} % of {factor} removed {span}, below {limit} % ({number_basis})",
     },
+    "removal.exceedance": {
+        "zh": "{place} {factor}{span}去除率{value}%,{sense}{basis}限值{limit}%,超标",
+        "en": "{place}: {value} % of {factor} removed {span}, {sense} the {basis} limit of {limit} %: an exceedance",
+    },
+    "removal.notice": {
+        "zh": "{place} {factor}{span}去除率{value}%,{sense}{basis}值{limit}%(提示{doubt})",
+        "en": "{place}: {value} % of {factor} removed {span}, {sense} the {basis} value of {limit} % (notice{doubt})",
+    },
     "collection": {
         "zh": "{place} {factor}{span}收集率{value}%,低于{limit}%({number_basis})",
         "en": "{place}: {value} % of {factor} collected {span}, below {limit} % ({number_basis})",

@@ -19,7 +19,11 @@ class Labeller:
         enterprises = {one.enterprise: one for one in site.enterprises}
         outlets = {outlet.outlet: outlet for outlet in site.outlets}
         self._of: dict[str, Labels] = {f"{PARK_SUBJECT}{name}": labels for name, labels in parks.items()}
-        self._of |= {f"{FACILITY_SUBJECT}{one.facility}": parks[one.park] for one in site.facilities}
+        for one in site.facilities:
+            park, county = site.park_and_county(one)
+            owner = enterprises.get(one.enterprise or "")
+            its = {"park": park, "county": county, "enterprise": one.enterprise, "industry": owner and owner.industry}
+            self._of[f"{FACILITY_SUBJECT}{one.facility}"] = {key: value for key, value in its.items() if value}
         for station in site.stations:
             outlet = outlets[station.outlet]
             owner = enterprises.get(outlet.enterprise or "")

@@ -28,6 +28,7 @@ class Window:
     expected_n: int = 0
     applies: bool = True  # false: the rule has nothing to say of it, and neither are data missing
     near: bool = False  # within, and not so far that an open alert may end
+    which: int | None = None  # of what it counts: a bit each
 
     @property
     def end_at(self) -> datetime:

@@ -235,4 +235,5 @@ def record(plan: Plan, binding: int, episode: Episode) -> dict[str, Any]:
         "resolved_at": episode.resolved_at.isoformat() if episode.resolved_at else None,
         "open": episode.state not in OVER,
         "made_of": plan.made_of.get(about["point"]),
+        **({} if episode.peak.which is None else {"peak_which": episode.peak.which}),
     }

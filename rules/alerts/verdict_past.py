@@ -8,12 +8,13 @@ it and not from the beginning.
 import zlib
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import msgspec
 import polars as pl
 
+from contracts.instants import epoch_us
 from contracts.reasons import NoJudgement
 
 from ..bindings import THRESHOLD_EXTRA
@@ -48,10 +49,6 @@ _PUT_AWAY_EVERY = timedelta(hours=6)  # of old ones fewer are kept
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def _us(at: datetime) -> int:
-    return (at - datetime.fromtimestamp(0, UTC)) // _MICROSECOND
-
-
 @dataclass
 class Borders:
     """period -> instant (us) -> the machines, where not idle, of all windows that start before it.
@@ -63,13 +60,13 @@ class Borders:
 
     def add(self, plan: Plan, shelf: Shelf, machines: dict[int, Machine], to: datetime) -> None:
         """Where enough time has passed since the last one: `machines` as they stand when `to` is decided."""
-        for period in plan.bindings["period"].unique():
+        for period in plan.periods:
             held = self.held.setdefault(period, {})
-            border = _us(plan.first_undecided(period, to))
+            border = epoch_us(plan.first_undecided(period, to))
             if held and border - max(held) < _EVERY[period] // _MICROSECOND:
                 continue
             held[border] = {b: machine for b, machine in machines.items() if plan.period_of[b] == period}
-            horizon = _us(put_away_before(plan, period, to))
+            horizon = epoch_us(put_away_before(plan, period, to))
             last = max(shelf.of(borders_of(period)), default=None)
             for old in [at for at in sorted(held)[:-1] if at < horizon]:
                 machines_then = held.pop(old)
@@ -77,7 +74,7 @@ class Borders:
                     shelf.replace(borders_of(period), old, packed(machines_then))
                     last = old
             # the last one before what may still be asked for is where its fold begins
-            before = [at for at in shelf.of(borders_of(period)) if at <= _us(dropped_before(plan, period, to))]
+            before = [at for at in shelf.of(borders_of(period)) if at <= epoch_us(dropped_before(plan, period, to))]
             shelf.drop(borders_of(period), max(before, default=0) - 1, 0)
 
 
@@ -137,7 +134,7 @@ class Past:
 
     def segment_of(self, at: datetime) -> int:
         """The segment a window belongs to that starts at the instant; the one of the number ends with that border."""
-        return bisect_right(self.borders, _us(at))
+        return bisect_right(self.borders, epoch_us(at))
 
     def machine(self, segment: int, binding: int) -> Machine:
         """Where the fold stands at the beginning of a segment."""
@@ -189,7 +186,7 @@ class Past:
 
     def read(self, segment: int, count: int) -> None:
         """Reads so many segments at once."""
-        edges = [0, *self.borders, _us(self.to) + 1]
+        edges = [0, *self.borders, epoch_us(self.to) + 1]
         last = min(segment + count, len(edges) - 1)
         if segment >= last or segment in self._segments:
             return
@@ -204,7 +201,7 @@ class Past:
 
     def _judged(self, from_us: int, to_us: int) -> pl.DataFrame:
         plan, period = self.plan, self.period
-        points = plan.bindings["point"].gather(self.bindings).unique()
+        points = plan.bindings["point"][self.bindings].unique()
         parts = []
         for home in homes(period):
             # a window that is kept with a longer one may start before that one's end only
@@ -222,7 +219,7 @@ class Past:
         )
         judged = judged.filter(pl.col("binding").is_in(self.bindings.implode()))
         if plan.begun_at is not None:  # what was decided before a binding began is none of its verdicts
-            begun_at = plan.begun_at.gather(judged["binding"])
+            begun_at = plan.begun_at[judged["binding"]]
             judged = judged.filter(begun_at.is_null() | (judged["decided_at"] > begun_at))
         return folded_columns(plan, judged).sort("binding", "window_at", "decided_at")
 
@@ -269,6 +266,7 @@ def folded_columns(plan: Plan, judged: pl.DataFrame) -> pl.DataFrame:
         "value_scaled",
         "valid_n",
         "expected_n",
+        "which",
         judged=pl.col("state").is_in(["exceedance", "within"]) | is_over,
         applies=(pl.col("state") != "not_applicable") | is_over,
         exceeds=pl.col("state") == "exceedance",
@@ -288,4 +286,5 @@ def window_of(row: dict) -> Window:
         valid_n=row["valid_n"],
         expected_n=row["expected_n"],
         near=row["near"],
+        which=row["which"],
     )

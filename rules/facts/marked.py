@@ -9,7 +9,7 @@ import polars as pl
 from contracts.civil_time import PERIODS as CIVIL_STEP
 from contracts.civil_time import window_start
 from contracts.facts import EFFECTS
-from contracts.frames import INSTANT
+from contracts.frames import INSTANT, empty
 
 from ..plan import Plan
 from ..windows.counted import holding, holds_at
@@ -21,14 +21,14 @@ EXCUSED_PERIODS = ("instant", "minute", "five_minute", "hour", "day")  # a month
 
 
 def no_effects() -> pl.DataFrame:
-    return pl.DataFrame(schema=EFFECTS)
+    return empty(EFFECTS)
 
 
 def stirred(
     plan: Plan, store: WindowStore, effects: pl.DataFrame, period: str, from_tick: object, to: object
 ) -> pl.DataFrame:
     """AGAIN: windows decided before that an effect begins or ceases to touch at a tick in (from_tick, to]."""
-    none = pl.DataFrame(schema=AGAIN)
+    none = empty(AGAIN)
     if effects.is_empty() or period not in EXCUSED_PERIODS:
         return none
     began = effects.select("point", "from_at", "to_at", "tick")
@@ -61,7 +61,7 @@ def stirred(
 def excused(made: pl.DataFrame, period: str, effects: pl.DataFrame) -> pl.DataFrame:
     """Adds `excused`: why an exceedance is not held against the window at its tick: "whole_stop" (one approved stop
     covers all of the window), "stop" (a part of it), "mark", or null."""
-    excuses = effects.filter(pl.col("effect") == "excused")
+    excuses = effects if effects.is_empty() else effects.filter(pl.col("effect") == "excused")
     if excuses.is_empty() or period not in EXCUSED_PERIODS:
         return made.with_columns(excused=pl.lit(None, pl.String))
     key = ["point", "window_at", "tick"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..base import RuleBase
 from ..ground import Ground
-from . import expressions, instruments, limits, park, plausibility, river, treatment
+from . import efficiency, expressions, instruments, limits, park, plausibility, river, treatment
 
 Binder = Callable[[Any, Ground], list[dict[str, Any]]]
 
@@ -17,6 +17,7 @@ BINDERS: dict[type[RuleBase], Binder] = {
     **instruments.BINDERS,
     **plausibility.BINDERS,
     **treatment.BINDERS,
+    **efficiency.BINDERS,
     **park.BINDERS,
     **river.BINDERS,
     **expressions.BINDERS,

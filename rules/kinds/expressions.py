@@ -1,11 +1,14 @@
 """Rules in the writer's own words: one row-wise SQL expression over means of the same window."""
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from contracts.factors import UNITS
+from contracts.nearest import suggestion
 from contracts.reasons import NoJudgement
 from contracts.row_sql import RowSqlError, row_expression
 
@@ -15,7 +18,16 @@ from ..ground import Ground
 from ..made.formulas import ROLES, Formula, first_of, mean, reason_of, usable
 from .plausibility import WindowPeriod
 
-Alias = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
+
+def _a_name(text: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_]{0,30}", text):
+        raise ValueError(
+            f"{text!r} is no name for an expression: small letters, digits and '_', beginning with a letter"
+        )
+    return text
+
+
+Alias = Annotated[str, AfterValidator(_a_name)]
 
 
 class ExpressionRule(RuleBase):
@@ -36,11 +48,17 @@ class ExpressionRule(RuleBase):
             raise ValueError(f"inputs: names {len(self.inputs)} factors; an expression has one to {len(ROLES)}")
         if bool(self.above) == bool(self.below):
             raise ValueError("give either above or below: which level is reached above (below) which number")
+        if self.unit not in UNITS:
+            hint = suggestion(self.unit, UNITS) or f"; one of {', '.join(UNITS)}"
+            raise ValueError(f"unit: {self.unit!r} is no unit{hint}")
         try:
             row_expression(self.sql, list(self.inputs))
         except RowSqlError as error:
             raise ValueError(f"sql: {error}") from error
         return self
+
+    def factors_named(self) -> dict[str, str]:
+        return {f"inputs.{name}": factor for name, factor in self.inputs.items()}
 
 
 def bind(rule: ExpressionRule, ground: Ground) -> list[dict[str, Any]]:

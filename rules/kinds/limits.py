@@ -1,6 +1,6 @@
 """Rules against the limits assigned to an outlet."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Annotated, Any, Literal
@@ -30,7 +30,7 @@ class LimitRule(RuleBase):
     def _levels_ascend(self) -> "LimitRule":
         ascending = [self.levels[level] for level in ("yellow", "orange", "red") if level in self.levels]
         if not ascending or ascending != sorted(ascending):
-            raise ValueError("levels must name at least one of yellow, orange, red, with rising multiples of the limit")
+            raise ValueError("levels: name at least one of yellow, orange, red, with rising multiples of the limit")
         return self
 
 
@@ -48,7 +48,7 @@ def bind(rule: LimitRule, ground: Ground) -> list[dict[str, Any]]:
                 "period": rule.period,
                 "window_s": point["interval_s"] if rule.period == "instant" else None,
                 "is_fallback": is_fallback,
-                **_compared(rule, point, limit, ground.site.time_zone),
+                **against(rule.levels, point, limit, ground.site.time_zone),
             }
         )
     return rows
@@ -134,7 +134,10 @@ def holds(limit: Limit, zone_name: str) -> dict[str, datetime | None]:
     return {"from_at": _day_start(limit.valid_from, zone_name), "to_at": _day_start(until, zone_name)}
 
 
-def _compared(rule: LimitRule, point: dict[str, Any], limit: Limit | None, zone_name: str) -> dict[str, Any]:
+def against(
+    levels: Mapping[Level, float], point: dict[str, Any], limit: Limit | None, zone_name: str
+) -> dict[str, Any]:
+    """Columns of BINDINGS that hold a point's value against multiples of a limit; without one it is only reported."""
     point_decimals = int(point["decimals"])
     if limit is None:
         return {"decimals": point_decimals}
@@ -154,7 +157,7 @@ def _compared(rule: LimitRule, point: dict[str, Any], limit: Limit | None, zone_
         "inclusive": limit.comparator in ("<", ">"),
         "rounded": rounded,
         **shift(decimals, point_decimals),
-        **{level: times(multiple) for level, multiple in rule.levels.items()},
+        **{level: times(multiple) for level, multiple in levels.items()},
         "limit_scaled": scaled(in_unit, decimals),
         "limit_id": limit.limit_id,
         "is_limit_reached": times(1.0),

@@ -19,12 +19,10 @@ from ..ground import Ground
 from ..made.bearing import bearing
 from ..made.mass import editions, flow_factor, mass_rate, sources
 from ..made.wind import WIND_FROM
-from .treatment import number_of, off
+from .treatment import off
 
-REMOVAL, COLLECTION = "GI03", "GI04"  # indicators of green_island_metrics.csv
-NEVER_KG_H = 1e9  # removal of an exempt facility is judged from here on
 SECTOR_DEG = 45.0  # a station within so many degrees of the wind's line through the park's centre lies on it
-NAMED_MEMBERS = 29  # bits that fit the decimals of a count
+NAMED_MEMBERS = 50  # bits that a float holds in full
 Levels = dict[Level, Annotated[float, Field(gt=0)]]
 
 
@@ -37,9 +35,7 @@ class _ByLevels(RuleBase):
     def _levels_ascend(self) -> "_ByLevels":
         ascending = [self.levels[level] for level in LEVELS if level in self.levels]
         if not ascending or ascending != sorted(ascending):
-            raise ValueError(
-                "levels must name at least one of yellow, orange, red, with rising multiples of the number"
-            )
+            raise ValueError("levels: name at least one of yellow, orange, red, with rising multiples of the number")
         return self
 
     def compared(
@@ -50,76 +46,6 @@ class _ByLevels(RuleBase):
         at_it = compared(ground.rows[out], period, {"red": limit})
         # from 0.9 of it on is a level, but no exceedance
         return {**row, **{name: at_it[name] for name in ("limit_scaled", "is_limit_reached")}}
-
-
-class RemovalRule(RuleBase):
-    """Removal efficiency of a shared facility, from the mass that goes in and comes out in the same window."""
-
-    kind: Literal["removal"]
-    per: Literal["hour", "day"] = "hour"
-    level: Level = "orange"
-
-
-def bind_removal(rule: RemovalRule, ground: Ground) -> list[dict[str, Any]]:
-    rows = []
-    for facility in ground.site.facilities:
-        for factor in _treated(facility, ground):
-            into = _rates(ground, facility.inlet_stations, factor, rule.per)
-            out_of = _rates(ground, facility.outlet_stations, factor, rule.per)
-            if into is None or out_of is None or not _fits(rule, ground, into[0], _subject(facility), factor):
-                continue
-            at_least, limit_id = number_of(facility.removal_min_pct, REMOVAL, "efficiency_pct")
-            from_kg_h, _ = number_of(facility.removal_from_kg_h, REMOVAL, "rate_kg_h")
-            out = ground.make(
-                _subject(facility),
-                f"$removal@{rule.per}:{factor}",
-                "removal_pct",
-                rule.per,
-                {"a": out_of, "b": into},
-                about=factor,
-                unit="%",
-                decimals=2,
-                like=ground.rows[out_of[0]],
-                p=float(from_kg_h) if facility.removal_exempt is None else NEVER_KG_H,
-            )
-            levels: dict[str, Decimal] = {rule.level: at_least}
-            rows.append(compared(ground.rows[out], rule.per, levels, above=False, limit_id=limit_id))
-    return rows
-
-
-class CollectionRule(RuleBase):
-    """Share of the waste gas that is collected: what goes into treatment against that and what escapes, measured."""
-
-    kind: Literal["collection"]
-    per: Literal["hour", "day"] = "day"
-    at_least_pct: Annotated[float, Field(gt=0, le=100)] | None = None  # none: indicator GI04's
-    level: Level = "yellow"
-
-
-def bind_collection(rule: CollectionRule, ground: Ground) -> list[dict[str, Any]]:
-    rows = []
-    for facility in ground.site.facilities:
-        for factor in _treated(facility, ground) if facility.fugitive_stations else ():
-            into = _rates(ground, facility.inlet_stations, factor, rule.per)
-            escaped = _rates(ground, facility.fugitive_stations, factor, rule.per)
-            if into is None or escaped is None or not _fits(rule, ground, into[0], _subject(facility), factor):
-                continue
-            out = ground.make(
-                _subject(facility),
-                f"$collection@{rule.per}:{factor}",
-                "share_pct",
-                rule.per,
-                {"a": into, "b": [*into, *escaped]},
-                about=factor,
-                unit="%",
-                decimals=2,
-                like=ground.rows[into[0]],
-                p=0.0,
-            )
-            at_least, limit_id = number_of(rule.at_least_pct, COLLECTION, "share_pct")
-            levels: dict[str, Decimal] = {rule.level: at_least}
-            rows.append(compared(ground.rows[out], rule.per, levels, above=False, limit_id=limit_id))
-    return rows
 
 
 class ParkTotalRule(_ByLevels):
@@ -137,7 +63,7 @@ def bind_park_total(rule: ParkTotalRule, ground: Ground) -> list[dict[str, Any]]
         for from_at, to_at, there in editions(stations, ground.site.time_zone):
             rates = [mass_rate(ground, station.station, one.factor, one.period) for station in there]
             known = [rate for rate in rates if rate is not None]
-            if not known or not _fits(rule, ground, known[0], PARK_SUBJECT + one.park, one.factor):
+            if not known or not fits(rule, ground, known[0], PARK_SUBJECT + one.park, one.factor):
                 continue
             out = _total(
                 ground, PARK_SUBJECT + one.park, f"{one.threshold}@{from_at}", one.factor, one.period, known, limit
@@ -159,11 +85,11 @@ def bind_facility_load(rule: FacilityLoadRule, ground: Ground) -> list[dict[str,
         if facility.capacity is None or facility.capacity_unit is None or not facility.inlet_stations:
             continue
         load = _load(ground, facility.inlet_stations, facility.capacity_factor, facility.capacity_unit, rule.period)
-        if load is None or not _fits(rule, ground, load[0], _subject(facility), ground.rows[load[0]]["about"]):
+        if load is None or not fits(rule, ground, load[0], subject_of(facility), ground.rows[load[0]]["about"]):
             continue
         limit = _in_unit(facility.capacity, facility.capacity_unit, ground.rows[load[0]]["unit"])
         factor = ground.rows[load[0]]["about"]
-        out = _total(ground, _subject(facility), f"load:{rule.period}", factor, rule.period, load, limit)
+        out = _total(ground, subject_of(facility), f"load:{rule.period}", factor, rule.period, load, limit)
         rows.append(rule.compared(ground, out, rule.period, limit, "capacity"))
     return rows
 
@@ -180,7 +106,7 @@ def bind_member_contract(rule: MemberContractRule, ground: Ground) -> list[dict[
         subject = FACILITY_SUBJECT + member.facility
         for what, point, limit in _contracted(ground, member):
             factor = ground.rows[point]["about"]
-            if not _fits(rule, ground, point, subject, factor):
+            if not fits(rule, ground, point, subject, factor):
                 continue
             out = ground.make(
                 subject,
@@ -219,49 +145,48 @@ class SharedTreatmentOffRule(RuleBase):
 
 
 def bind_shared_treatment_off(rule: SharedTreatmentOffRule, ground: Ground) -> list[dict[str, Any]]:
-    """A member counts 1; the decimals say which they are, a bit each in the registry's order."""
+    """A member counts 1; beside the count stands which they are, a bit each in the registry's order."""
     rows = []
     for facility in ground.site.facilities:
-        counts = []
         served = [
             pair
             for pair in ground.site.pairs
             if (pair.treatment_station, pair.treatment_factor) == (facility.power_station, facility.power_factor)
         ]
-        for n, pair in enumerate(served):
-            point = ground.rows[off(pair, ground)]
-            bit = 2.0**n * 1e-9 if n < NAMED_MEMBERS else 0.0
-            counts.append(
-                ground.make(
-                    _subject(facility),
-                    f"$off:{pair.pair}",
-                    "between",
-                    "minute",
-                    {"a": [point["point"]]},
-                    unit="1",
-                    decimals=9,
-                    like=point,
-                    p=1.0,
-                    r=1.0 + bit,
-                )
-            )
-        if not counts or not rule.select.fits({**ground.rows[counts[0]], "station": _subject(facility)}, factor=False):
+        offs = [off(pair, ground) for pair in served]
+        subject = subject_of(facility)
+        if not offs or not rule.select.fits({**ground.rows[offs[0]], "station": subject}, factor=False):
             continue
-        like = ground.rows[counts[0]]
+        bits = [
+            ground.make(
+                subject,
+                f"$off:{pair.pair}",
+                "between",
+                "minute",
+                {"a": [point]},
+                unit="1",
+                decimals=0,
+                like=ground.rows[point],
+                p=1.0,
+                r=2.0**n,
+            )
+            for n, (pair, point) in enumerate(zip(served[:NAMED_MEMBERS], offs, strict=False))
+        ]
         out = ground.make(
-            _subject(facility),
+            subject,
             f"$off@{facility.facility}",
-            "total",
+            "members",
             "minute",
-            {"a": counts},
-            about=ground.rows[off(served[0], ground)]["factor"].partition(":")[0],
+            {"a": offs, "b": bits},
+            about=ground.rows[offs[0]]["factor"].partition(":")[0],
             unit="1",
-            decimals=9,
-            like=like,
+            decimals=0,
+            like=ground.rows[offs[0]],
             p=0.0,
         )
         levels: dict[str, Decimal] = {rule.level: Decimal(1)}
-        rows.append(compared(ground.rows[out], "minute", levels, inclusive=True, limit_scaled=None))
+        at_least = compared(ground.rows[out], "minute", levels, inclusive=True, limit_scaled=None, names_inputs=True)
+        rows.append(at_least)
     return rows
 
 
@@ -313,7 +238,7 @@ def bind_fence_line(rule: FenceLineRule, ground: Ground) -> list[dict[str, Any]]
                         q=SECTOR_DEG,
                     )
                 )
-        if not sides["down"] or not _fits(rule, ground, sides["down"][0], PARK_SUBJECT + one.park, one.factor):
+        if not sides["down"] or not fits(rule, ground, sides["down"][0], PARK_SUBJECT + one.park, one.factor):
             continue
         like = ground.rows[sides["down"][0]]
         limit = _in_unit(one.limit, one.unit, like["unit"])
@@ -349,27 +274,17 @@ def _thresholds(ground: Ground, measure: str) -> list[ParkThreshold]:
     return [one for one in ground.site.park_thresholds if one.measure == measure]
 
 
-def _subject(facility: Facility) -> str:
+def subject_of(facility: Facility) -> str:
+    """The name that verdicts on it stand under."""
     return FACILITY_SUBJECT + facility.facility
 
 
-def _fits(rule: RuleBase, ground: Ground, like: int, subject: str, factor: str) -> bool:
+def fits(rule: RuleBase, ground: Ground, like: int, subject: str, factor: str) -> bool:
+    """Whether the rule selects a verdict on the subject and factor, of the outlet of a point."""
     return rule.select.fits({**ground.rows[like], "station": subject, "factor": factor})
 
 
-def _treated(facility: Facility, ground: Ground) -> list[str]:
-    """Factors with a mass that every inlet and outlet station of a facility measures."""
-    measured = [
-        {point.factor for point in ground.site.points if point.station == name}
-        for name in (*facility.inlet_stations, *facility.outlet_stations)
-    ]
-    if not facility.inlet_stations or not facility.outlet_stations:
-        return []
-    in_mass = ("mass per gas volume", "mass per water volume")
-    return sorted(f for f in set.intersection(*measured) if UNITS[ground.site.factors[f].unit][0] in in_mass)
-
-
-def _rates(ground: Ground, stations: Iterable[str], factor: str, period: str) -> list[int] | None:
+def rates(ground: Ground, stations: Iterable[str], factor: str, period: str) -> list[int] | None:
     """The stations' mass rates; None where one of them has none."""
     rates = [mass_rate(ground, station, factor, period) for station in stations]
     return None if None in rates else [rate for rate in rates if rate is not None]
@@ -378,7 +293,7 @@ def _rates(ground: Ground, stations: Iterable[str], factor: str, period: str) ->
 def _load(ground: Ground, stations: tuple[str, ...], factor: str | None, unit: str, period: str) -> list[int] | None:
     """What the stations carry, as flow or as mass; None where one of them does not measure it."""
     if UNITS[unit][0] == "mass flow":
-        return None if factor is None else _rates(ground, stations, factor, period)
+        return None if factor is None else rates(ground, stations, factor, period)
     medium = {one.outlet: one.medium for one in ground.site.outlets}
     outlet = {one.station: one.outlet for one in ground.site.stations}
     flows = [ground.find(name, flow_factor(medium[outlet[name]])) for name in stations]
@@ -427,8 +342,6 @@ def _dated(
 
 
 BINDERS = {
-    RemovalRule: bind_removal,
-    CollectionRule: bind_collection,
     ParkTotalRule: bind_park_total,
     FacilityLoadRule: bind_facility_load,
     MemberContractRule: bind_member_contract,

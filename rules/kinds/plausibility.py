@@ -104,13 +104,13 @@ class OccurrencesRule(RuleBase):
         if sum(one is not None for one in (self.more_than, self.share_from_pct, self.share_above_pct)) != 1:
             raise ValueError("give either more_than (a count) or share_from_pct or share_above_pct (a share)")
         if self.basis and not self.of_limit:
-            raise ValueError("basis chooses among limits: it needs of_limit: true")
+            raise ValueError("basis: chooses among limits: it needs of_limit: true")
         of_days = self.days > 1 and self.period == self.per == "day"
         if self.per not in _COUNTED_PER[self.period] and not of_days:
             spans = " or ".join(_COUNTED_PER[self.period])
-            raise ValueError(f"{self.period} windows are counted per {spans}, not per {self.per}")
+            raise ValueError(f"per: {self.period} windows are counted per {spans}, not per {self.per}")
         if self.days > 1 and self.per != "day":
-            raise ValueError("days adds up days: it needs per: day")
+            raise ValueError("days: adds up days: it needs per: day")
         return self
 
 
@@ -222,6 +222,9 @@ class DeviationRule(RuleBase):
             raise ValueError("give from_factor, the factor it should agree with; with of: device leave it out")
         return self
 
+    def factors_named(self) -> dict[str, str]:
+        return {} if self.from_factor is None else {"of": self.of, "from_factor": self.from_factor}
+
 
 def bind_deviation(rule: DeviationRule, ground: Ground) -> list[dict[str, Any]]:
     rows = []
@@ -272,6 +275,9 @@ class SameRule(RuleBase):
     hours: Annotated[int, Field(ge=1, le=24)] = 12  # of one day
     level: Level = "yellow"
 
+    def factors_named(self) -> dict[str, str]:
+        return {} if self.as_factor is None else {"as_factor": self.as_factor}
+
 
 def bind_same(rule: SameRule, ground: Ground) -> list[dict[str, Any]]:
     rows = []
@@ -307,6 +313,9 @@ class TogetherRule(RuleBase):
     low: str  # factor
     low_below: float
     level: Level = "yellow"
+
+    def factors_named(self) -> dict[str, str]:
+        return {"high": self.high, "low": self.low}
 
 
 def bind_together(rule: TogetherRule, ground: Ground) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import polars as pl
 
 from contracts.civil_time import PERIODS as CIVIL_STEP
-from contracts.frames import INSTANT
+from contracts.frames import INSTANT, empty
 
 from ..exact import half_even
 from ..facts.marked import AGAIN
@@ -76,19 +76,20 @@ def revised_parts(plan: Plan, period: str, arrived: Collection[pl.DataFrame]) ->
 
     arrived: windows.store.ROWS with `decided`, of the period's windows.
     """
+    late = [rows.filter(pl.col("tick") > pl.col("decided")) for rows in arrived]
+    late = [rows.select("point", "window_at", "tick") for rows in late if rows.height]
+    if not late:
+        return empty(AGAIN)
     of_parts = plan.derived.filter((pl.col("period") == period) & pl.col("kind").is_in(list(_OF_THEIR_PARTS)))
-    if of_parts.is_empty() or not arrived:
-        return pl.DataFrame(schema=AGAIN)
     inputs = plan.inputs.filter(pl.col("period") == period).join(of_parts, on="out", how="semi")
-    late = pl.concat([rows.select("point", "window_at", "tick", "decided") for rows in arrived])
-    late = late.filter(pl.col("tick") > pl.col("decided")).join(inputs.select("point", "out"), on="point")
+    late = pl.concat(late).join(inputs.select("point", "out"), on="point")
     return late.select("window_at", "tick", point="out").unique().match_to_schema(AGAIN)
 
 
 def _due(plan: Plan, period: str, decided: pl.DataFrame, depth: Depth) -> pl.DataFrame:
     """Every output window of which an input was decided, with the ticks of those decisions."""
-    if decided.is_empty() or not depth.is_input.gather(decided["point"]).any():
-        return pl.DataFrame(schema=_DUE)
+    if decided.is_empty() or not depth.is_input[decided["point"]].any():
+        return empty(_DUE)
     touched = decided.lazy().select("point", "window_at", "tick").join(depth.touches.lazy(), on="point", how="inner")
     if depth.is_lagged:
         touched = touched.with_columns(window_at=_later(pl.col("window_at"), pl.col("lag"), period, plan.zone))
@@ -101,7 +102,7 @@ def _within_dates(plan: Plan, period: str, due: pl.DataFrame) -> pl.DataFrame:
     """Without windows of days on which the output is not there, though one of its inputs may be."""
     if period in ("month", "year"):
         return due
-    valid_from, valid_to = (plan.points[name].gather(due["out"]) for name in ("valid_from", "valid_to"))
+    valid_from, valid_to = (plan.points[name][due["out"]] for name in ("valid_from", "valid_to"))
     day = pl.col("window_at").dt.convert_time_zone(plan.zone).dt.date()
     return due.filter((day >= valid_from).fill_null(True) & (day <= valid_to).fill_null(True))
 

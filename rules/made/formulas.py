@@ -32,6 +32,7 @@ class Formula:
     columns: Mapping[str, pl.Expr] = field(default_factory=dict)  # by name, for a value that speaks of them
     is_counted: bool = False  # a window is counted as one, however many values it is of
     counts_inputs: bool = False  # valid and expected are numbers of inputs, and a value without judgement is shown
+    which: str | None = None  # the role whose sum stands as the window's highest part: a bit for each input that counts
 
     @cached_property
     def steps(self) -> list[list[pl.Expr]]:
@@ -121,11 +122,19 @@ FORMULAS: Mapping[str, Formula] = {
         first_of((~usable("a") & ~(total("a") > P).fill_null(False), NoJudgement.MEMBERS_MISSING)),
         counts_inputs=True,
     ),
-    # 100 x (1 - a / b); p: applies from so much of b on (GB 37822-2019 10.3.2)
+    # how many of a are 1; b: the same ones by their bit; p: more than this may do without those that are missing
+    "members": Formula(
+        "ab",
+        total("a"),
+        first_of((~usable("a") & ~(total("a") > P).fill_null(False), NoJudgement.MEMBERS_MISSING)),
+        counts_inputs=True,
+        which="b",
+    ),
+    # 100 x (1 - a / b); p: applies from so much of b on (GB 37822-2019 10.3.2), and where there is any
     "removal_pct": Formula(
         "ab",
         100.0 * (1.0 - total("a") / total("b")),
-        first_of(_SIGNALS, (total("b") < P, NoJudgement.NOT_APPLICABLE)),
+        first_of(_SIGNALS, ((total("b") < P) | (total("b") <= 0.0), NoJudgement.NOT_APPLICABLE)),
     ),
     # 100 x a / b; p: applies from so much of b on
     "share_pct": Formula(
@@ -240,7 +249,8 @@ def _steps(formula: Formula) -> Iterator[list[pl.Expr]]:
         yield [pl.when(judged).then(of).otherwise(0).alias("n")]
         value = pl.when(judged).then("scaled").cast(pl.Int64)
     if formula.copies is None:
-        yield [value.alias("low"), value.alias("high")]
+        high = value if formula.which is None else pl.col(f"total_{formula.which}") // 10**TOTAL_EXTRA
+        yield [value.alias("low"), high.cast(pl.Int64).alias("high")]
         yield [(pl.col("low").fill_null(0).cast(pl.Int128) * pl.col("n").cast(pl.Int128)).alias("sum")]
     else:
         of = {name: pl.col(f"{name}_{formula.copies}") for name in ("sum", "n", "low", "high")}

@@ -1,7 +1,8 @@
 """Mass rates: what a station's measured concentration and flow make in kg/h, and who in a park counts.
 
 Promises: a rate is made only where somebody asks for it, once a station and factor, and is then shown like any factor.
-Does not promise: substitution for missing hours, or conversion of the flow's state: it is taken to be dry and standard.
+Does not promise: conversion of the flow's state, which is taken to be dry and standard; nor a mass for missing hours:
+what stands in for them feeds accounts alone (rules/accounts), no point and no judgement.
 """
 
 from collections.abc import Iterable

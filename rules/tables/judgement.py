@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from contracts.factors import CONVERTED_PREFIX
+from contracts.factors import CONVERTED_PREFIX, REMOVAL_PREFIX
 from contracts.site import Dated, Medium, Period
 
 Says = Literal["exceedance", "not_met", "notice", "early_warning", "not_judged"]
@@ -83,8 +83,13 @@ def judged_by(
     on: date,
     test: Test = "value",
 ) -> Judgement:
-    """The row that holds for a value (count, share) of `period` against a limit of `limit_period` on a civil date."""
-    code = factor.removeprefix(CONVERTED_PREFIX)
+    """The row that holds for a value (count, share) of `period` against a limit of `limit_period` on a civil date.
+
+    factor: the limit's; of a limit on removal_<factor> it is the efficiency that is judged.
+    """
+    if factor.startswith(REMOVAL_PREFIX):
+        test = "efficiency"
+    code = factor.removeprefix(CONVERTED_PREFIX).removeprefix(REMOVAL_PREFIX)
 
     def fits(row: Judgement) -> bool:
         return (

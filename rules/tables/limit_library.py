@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from contracts.factors import CONVERTED_PREFIX
+from contracts.factors import CONVERTED_PREFIX, REMOVAL_PREFIX
 from contracts.site import Dated, Medium, Period
 
 Comparator = Literal["<=", "<", ">=", ">"]
@@ -47,7 +47,8 @@ class LibraryLimit(Dated):
     medium: Medium | Literal["fence_line"]
     pollutant_en: Text
     pollutant_zh: Text
-    factor: Annotated[str | None, Blank]  # HJ 212 code; none: no code is known, and the row cannot be assigned
+    factor: Annotated[str | None, Blank]  # HJ 212 code; none: no code is known, and the row cannot be assigned;
+    # removal_<code> of an efficiency, which facilities are held against
     factor_code_status: Annotated[Status | None, Blank]
     period: Annotated[Period | None, Blank]
     comparator: Comparator
@@ -120,17 +121,17 @@ def limit_library() -> dict[str, LibraryLimit]:
 def find_limits(
     rows: Iterable[LibraryLimit], *, industry: str = "", factor: str = "", medium: str = ""
 ) -> list[LibraryLimit]:
-    """Rows whose texts hold what was asked for, whatever its case; `zs_` before a factor does not matter.
+    """Rows whose texts hold what was asked for, whatever its case; `zs_` or `removal_` before a factor does not matter.
 
     factor: a code, or part of the pollutant's name in Chinese or English. industry: part of industry or process.
     """
-    code = factor.removeprefix(CONVERTED_PREFIX).casefold()
+    code = factor.removeprefix(CONVERTED_PREFIX).removeprefix(REMOVAL_PREFIX).casefold()
 
     def fits(row: LibraryLimit) -> bool:
         names = f"{row.pollutant_zh} {row.pollutant_en}".casefold()
         return (
             industry.casefold() in f"{row.industry} {row.process}".casefold()
-            and (not code or code == (row.factor or "").casefold() or code in names)
+            and (not code or code == (row.factor or "").removeprefix(REMOVAL_PREFIX).casefold() or code in names)
             and medium in ("", row.medium)
         )
 

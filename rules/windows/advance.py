@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from contracts.civil_time import next_boundary, window_start
-from contracts.frames import INSTANT
+from contracts.frames import INSTANT, empty, instant
+from contracts.instants import epoch_us
 from contracts.ports import PutAway
 
 from ..facts.marked import excused, no_effects, stirred
@@ -22,8 +23,9 @@ from .counted import uncounted
 from .due import PARENTS, PERIODS, borders_of, home_at, homes
 from .parts import ALONE, LONGEST, SUMMED, grid, parts, with_reason
 from .put_away import Shelf
+from .rows import ROWS, still_held
 from .samples import SAMPLES
-from .store import KEYED_BY_PART, ROWS, WindowStore, key_of, still_held
+from .store import KEYED_BY_PART, WindowStore
 
 # One row a decision made in this span.
 DECISIONS = pl.Schema(
@@ -104,10 +106,6 @@ class Advance:
     beyond: int  # samples older than `max_age` when they became known, though not when they were received
 
 
-def _us(at: datetime) -> int:
-    return round(at.timestamp() * 1_000_000)
-
-
 def advance(
     plan: Plan, state: WindowState, samples: pl.DataFrame, to: datetime, grid_to: datetime | None = None
 ) -> Advance:
@@ -115,11 +113,11 @@ def advance(
     after it is decided for want of data (the end of a feed)."""
     from_tick = state.tick
     samples = pl.concat([state.waiting, samples])
-    state.waiting = samples.filter(pl.col("tick") > to)
-    samples = samples.filter(pl.col("tick") <= to)
+    waits = pl.col("tick") > instant(to)
+    state.waiting, samples = samples.filter(waits), samples.filter(~waits)
 
     arrived: dict[str, list[pl.DataFrame]] = {period: [] for period in PERIODS}
-    rewritten: list[pl.DataFrame] = [pl.DataFrame(schema=REWRITTEN)]
+    rewritten: list[pl.DataFrame] = [empty(REWRITTEN)]
     counts = {"duplicates": 0, "late": 0, "put_away": 0, "beyond": 0}
     if grid_to is None:  # at a feed's end nothing comes any more that windows would have to be put away for
         # of the last call, now that nobody asks any more what a window had been at its ticks
@@ -156,7 +154,9 @@ def _settle(
     if samples.is_empty():
         return
     for period in PERIODS:
-        mine = samples.filter(plan.has_samples[period].gather(samples["point"]))
+        if not (has_samples := plan.has_samples[period]).any():
+            continue
+        mine = samples.filter(has_samples[samples["point"]])
         if mine.is_empty():
             continue
         mine = _with_window(mine, period, plan)
@@ -167,7 +167,7 @@ def _settle(
             beyond = _of_devices(mine.filter(~within), plan)
             mine = mine.filter(within)
         if mine.height:
-            held = state.store.of_keys(period, mine[key_of(period)], mine["point"])
+            held = state.store.of_samples(period, mine)
             rows, duplicates, again, first = _winners(plan, mine, held)
             state.store.put(period, rows.select(ROWS.names()), first=first)
             arrived[period].append(rows)
@@ -197,7 +197,7 @@ def _with_window(samples: pl.DataFrame, period: str, plan: Plan) -> pl.DataFrame
 
 def _of_devices(rows: pl.DataFrame, plan: Plan) -> int:
     """How many are of points a device speaks for: the pipeline's own samples are not counted for people."""
-    return int(plan.is_measured.gather(rows["point"]).sum())
+    return int(plan.is_measured[rows["point"]].sum())
 
 
 def _is_given_twice(rows: pl.DataFrame, plan: Plan) -> pl.Series | None:
@@ -238,7 +238,7 @@ def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.Data
     known = still_held(held, new)
     contested = _is_given_twice(rows, plan)
     if known.is_empty() and contested is None:
-        return _as_rows(rows), 0, pl.DataFrame(schema=REWRITTEN), True
+        return _as_rows(rows), 0, empty(REWRITTEN), True
     if contested is None:
         contested = pl.repeat(False, rows.height, eager=True)
     if known.height:
@@ -254,7 +254,7 @@ def _winners(plan: Plan, new: pl.DataFrame, held: pl.DataFrame) -> tuple[pl.Data
     before = [pl.col(name).shift(1).over(key) for name in ("low", "n")]
     same = (pl.col("low") == before[0]) & (pl.col("n") == before[1])
     both = both.with_columns(same=same.fill_null(False), again=before[0].is_not_null())
-    is_device = plan.is_measured.gather(both["point"])
+    is_device = plan.is_measured[both["point"]]
     replaces = pl.col("is_new") & pl.col("again") & ~pl.col("same")
     told = both.with_columns(value_before=before[0], valid_before=before[1] > 0).filter(replaces & is_device)
     rewritten = told.select(
@@ -300,17 +300,19 @@ def _decide(
     none_late = came is None or not came.select((pl.col("tick") > pl.col("decided")).any()).item()
     again = again.join(levels, on="point", how="semi")
     if levels.is_empty() or (none_due and none_late and again.is_empty()):
-        return pl.DataFrame(schema=DECISIONS)
-    due = (pl.col("decided") > from_tick) & (pl.col("decided") <= to)
+        return empty(DECISIONS)
+    due = (pl.col("decided") > instant(from_tick)) & (pl.col("decided") <= instant(to))
     window = ["point", "window_at"]
 
     earliest, latest = from_tick - held_longest - longest, to - hold
     if period != "instant":  # a window that starts at it was due before; what is packed need not be unpacked for it
         earliest = next_boundary(earliest, period, plan.zone)
-    held = state.store.between(period, _us(earliest), _us(latest))
+    held = state.store.between(period, epoch_us(earliest), epoch_us(latest))
     rows = (
         held.lazy()
-        .filter(pl.col("window_at").is_between(earliest, latest))  # of a bucket the few that may be due
+        .filter(
+            pl.col("window_at").is_between(instant(earliest), instant(latest))
+        )  # of a bucket the few that may be due
         .with_columns(decided=plan.decided_at(period))
         .filter(due & (pl.col("tick") <= pl.col("decided")))
         .filter(pl.col("until").is_null() | (pl.col("until") > pl.col("decided")))
@@ -319,7 +321,7 @@ def _decide(
         rows = rows.filter(pl.col("point").is_in(levels["point"].implode()))
 
     def counted(some: pl.LazyFrame) -> pl.LazyFrame:
-        counts = parts(plan.pools(period), plan.pooled_parts(period))
+        counts = parts(*plan.pooling[period])
         return uncounted(some, "decided", state.effects).with_columns(counts)
 
     if period == "instant":  # a window of one reading is that reading
@@ -331,7 +333,7 @@ def _decide(
         due_anyway = grid(plan, state.start_at, period, from_tick, to, grid_to)
         on_time = due_anyway.join(on_time, on=[*window, "tick"], how="full", coalesce=True)
 
-    late = pl.DataFrame(schema=on_time.schema)
+    late = on_time.clear()
     if came is not None:
         came_late = came.filter(pl.col("tick") > pl.col("decided")).select(again.columns)
         again = pl.concat([again, came_late]).unique()
@@ -346,7 +348,7 @@ def _decide(
         )
         late = (
             uncounted(known, "tick", state.effects)
-            .with_columns(parts(plan.pools(period), plan.pooled_parts(period)))
+            .with_columns(parts(*plan.pooling[period]))
             .group_by(*window, "tick")
             .agg(SUMMED)
             .select(on_time.columns)
@@ -359,10 +361,10 @@ def _decide(
 def _number(plan: Plan, state: WindowState, period: str, made: pl.DataFrame) -> pl.DataFrame:
     """DECISIONS: drops a decision that says what the one before it said, and numbers the rest."""
     if made.is_empty():
-        return pl.DataFrame(schema=DECISIONS)
+        return empty(DECISIONS)
     window = ["point", "window_at"]
     if (own_from := plan.own_from(period)) is not None:  # what had been decided before the point began, stays
-        begins = own_from.gather(made["point"])
+        begins = own_from[made["point"]]
         made = made.filter(begins.is_null() | (made["window_at"] >= begins))
     columns = [name for name in DECISIONS.names() if name not in ("period", "revision", "excused")]
     made = excused(made.select(columns), period, state.effects).with_columns(period=pl.lit(period))
@@ -399,14 +401,16 @@ def _pass_on(
     if not first:
         made, until = made.sort(*window, "tick"), pl.col("tick").shift(-1).over(window)
     rows = made.with_columns(until=until, at="window_at", device_revision=pl.lit(0, pl.Int32))
-    alone = pl.repeat(True, rows.height, eager=True)
+    alone = None
     for parent in PARENTS.get(period, ()):
-        has_above = plan.has_parts[period, parent].gather(rows["point"])
-        alone &= ~has_above
+        if not (has_parts := plan.has_parts[period, parent]).any():
+            continue
+        has_above = has_parts[rows["point"]]
+        alone = ~has_above if alone is None else alone & ~has_above
         parts = _with_window(rows.filter(has_above), parent, plan)
         state.store.put(parent, parts.select(ROWS.names()), first=first)
         arrived[parent].append(parts.select(*ROWS.names(), "decided"))
-    state.store.put(f"{period}!", rows.filter(alone).select(ROWS.names()), first=first)
+    state.store.put(f"{period}!", (rows if alone is None else rows.filter(alone)).select(ROWS.names()), first=first)
 
 
 def put_away_before(plan: Plan, period: str, to: datetime) -> datetime:
@@ -427,11 +431,11 @@ def dropped_before(plan: Plan, period: str, to: datetime) -> datetime:
 
 def _dropped_before_us(plan: Plan, shelf: Shelf, target: str, period: str, to: datetime) -> int:
     """dropped_before, but nothing of which alerts are still folded: their fold begins at a border before it."""
-    horizon = _us(dropped_before(plan, period, to))
-    for judged in plan.bindings["period"].unique():
+    horizon = epoch_us(dropped_before(plan, period, to))
+    for judged in plan.periods:
         if target in homes(judged):
             border = min(shelf.of(borders_of(judged)), default=None)
-            if border is None or border > _us(dropped_before(plan, judged, to)):
+            if border is None or border > epoch_us(dropped_before(plan, judged, to)):
                 return 0  # it still begins with the first window of all
             horizon = min(horizon, border - LONGEST[period] // timedelta(microseconds=1))
     return horizon
@@ -440,9 +444,9 @@ def _dropped_before_us(plan: Plan, shelf: Shelf, target: str, period: str, to: d
 def _forget(plan: Plan, state: WindowState, to: datetime) -> None:
     for period in PERIODS:
         # of a year the days are put away while it is open
-        horizon = _us(put_away_before(plan, "day" if period in KEYED_BY_PART else period, to))
+        horizon = epoch_us(put_away_before(plan, "day" if period in KEYED_BY_PART else period, to))
         for target in (period, f"{period}!"):
             if state.store.put_away(target, horizon):
                 state.store.drop(target, _dropped_before_us(plan, state.store.shelf, target, period, to))
     state.store.compact()
-    state.store.pack(_us(to))
+    state.store.pack(epoch_us(to))

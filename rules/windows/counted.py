@@ -7,7 +7,7 @@ from .store import WindowStore
 
 def uncounted(rows: pl.LazyFrame, tick: str, effects: pl.DataFrame) -> pl.LazyFrame:
     """store.ROWS with a column `tick` they are asked for at: readings invalid by then count for nothing."""
-    invalid = effects.filter(pl.col("effect") == "invalid")
+    invalid = effects if effects.is_empty() else effects.filter(pl.col("effect") == "invalid")
     if invalid.is_empty():
         return rows
     key = ["point", "at", tick]

@@ -4,8 +4,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from contracts.civil_time import window_end, window_start
-from contracts.frames import INSTANT
+from contracts.civil_time import last_boundary, window_end, window_start
 
 from ..ticks import ceil_tick
 from .store import KEYED_BY_PART
@@ -32,7 +31,7 @@ def first_undecided(period: str, tick: datetime, hold: timedelta, zone: str) -> 
     at = tick - hold
     if period == "instant":
         return at + _MICROSECOND
-    return pl.select(window_start(pl.lit(at, INSTANT), period, zone)).item()
+    return last_boundary(at, period, zone)
 
 
 def homes(period: str) -> list[str]:

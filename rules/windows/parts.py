@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from contracts.civil_time import PERIODS as CIVIL_STEP
-from contracts.civil_time import window_start
-from contracts.frames import INSTANT
+from contracts.civil_time import last_boundary
+from contracts.frames import INSTANT, instant
 from contracts.reasons import NoJudgement
 
 from ..exact import half_even
@@ -88,18 +88,20 @@ def grid(
     if points.is_empty():
         return pl.DataFrame(schema=schema)
     lowest = max(start_at, from_tick - plan.hold_longest(period) - LONGEST[period])
-    first = pl.select(window_start(pl.lit(lowest - LONGEST[period], INSTANT), period, plan.zone)).item()
+    first = last_boundary(lowest - LONGEST[period], period, plan.zone)
     starts = pl.select(
         window_at=pl.datetime_range(
-            pl.lit(first, INSTANT).dt.convert_time_zone(plan.zone),
-            pl.lit(to if grid_to is None else min(to, grid_to), INSTANT).dt.convert_time_zone(plan.zone),
+            instant(first).dt.convert_time_zone(plan.zone),
+            instant(to if grid_to is None else min(to, grid_to)).dt.convert_time_zone(plan.zone),
             CIVIL_STEP[period],
         )
         .dt.convert_time_zone("UTC")
         .dt.cast_time_unit("us")
     )
     starts = starts.with_columns(tick=plan.decided_at(period)).filter(
-        (pl.col("tick") > from_tick) & (pl.col("tick") <= to) & (pl.col("window_at") >= start_at)
+        (pl.col("tick") > instant(from_tick))
+        & (pl.col("tick") <= instant(to))
+        & (pl.col("window_at") >= instant(start_at))
     )
     if grid_to is not None:
         starts = starts.filter(pl.col("window_at") < grid_to)

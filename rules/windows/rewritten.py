@@ -19,7 +19,7 @@ def rewritten_events(plan: Plan, rewritten: pl.DataFrame) -> pl.DataFrame:
         return empty(EVENTS)
     about = plan.points.select("station", "factor", "kind", "period_s", "unit")
     named = rewritten.hstack(about.select(pl.all().gather(rewritten["point"])))
-    scale = plan.scale.gather(rewritten["point"])
+    scale = plan.scale[rewritten["point"]]
     detail = pl.struct(
         "factor",
         "kind",

@@ -31,8 +31,8 @@ def samples_of(readings: pl.DataFrame, rejects: pl.DataFrame, plan: Plan) -> pl.
     if plan.number_of is not None:  # the registry numbers what it has now, the plan what it ever had
         fed = fed.with_columns(plan.number_of.gather(fed["point"]).alias("point"))
     # a point's number is its row in the plan's table
-    scale = plan.scale.gather(fed["point"])
-    low, high = (plan.points[name].gather(fed["point"]) for name in ("range_min", "range_max"))
+    scale = plan.scale[fed["point"]]
+    low, high = (plan.points[name][fed["point"]] for name in ("range_min", "range_max"))
     # no mark at all counts as valid (Notice 2022-21: unmarked data are valid); an unknown mark does not
     valid, over = pl.lit(True), pl.lit(False)
     if fed["mark"].null_count() < fed.height:

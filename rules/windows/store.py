@@ -4,38 +4,17 @@ Rows live in buckets of event time, so that work is in the size of what came in,
 open, older ones packed, old ones put away behind a port. What is read does not depend on where it lies.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
-from struct import Struct
 
 import polars as pl
 
-from contracts.frames import INSTANT
+from contracts.frames import empty
+from contracts.instants import epoch_us
 
+from .packed import LAST, Asked, merged, pack_rows
 from .put_away import Shelf
-
-# A part of a window: a reading, or a decided window of the period below. It holds for decision ticks in [tick, until).
-ROWS = pl.Schema(
-    {
-        "point": pl.UInt32,
-        "window_at": INSTANT,  # start of the window it is a part of
-        "at": INSTANT,  # event time of the reading, start of the smaller window
-        "tick": INSTANT,
-        "until": INSTANT,
-        "sum": pl.Int128,
-        "n": pl.UInt32,
-        "present": pl.UInt32,
-        "over": pl.UInt32,  # over the instrument's range, or made of parts that are
-        "expected": pl.UInt32,  # windows only
-        "low": pl.Int64,
-        "high": pl.Int64,
-        "device_revision": pl.Int32,  # readings only
-        "revision": pl.UInt32,  # windows only; null for readings
-        "reason": pl.String,  # windows only; null: judged
-        "excused": pl.String,  # windows only
-    }
-)
+from .rows import ROWS, layered
 
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
@@ -56,6 +35,10 @@ COMPACT_SHARE = 0.2
 LAYERS_MAX = 8  # of a bucket that was put away, before they are made one
 _PACK_EVERY_US = 900_000_000
 _PACK_AFTER_US = 1_800_000_000  # a bucket's end ago: most of what is late has come by then
+# Where devices send by the second an hour does not stay open: what nobody decides any more of its readings is packed
+_PACK_EARLY = ("instant", "instant!", "minute")
+OPEN_ROWS_MAX = 4_000_000  # of a target
+_PACK_EARLY_AFTER_US = 120_000_000
 
 
 def bucket_us(target: str) -> int:
@@ -68,8 +51,9 @@ def bucket_us(target: str) -> int:
 class WindowStore:
     """target -> bucket start (us) -> ROWS. Target: a period, or "<period>!" for decisions that are parts of nothing.
 
-    A bucket is open, as a frame, or packed, compressed to a few bytes a row, or put away. What is new of one of the two
-    latter is open, as a layer over the rest, until it is packed or put away with it.
+    A bucket is open, as a frame, or packed, compressed to a few bytes a row, or put away; where it is large, its later
+    part is open and its earlier one packed. What is new of what is not open is open, as a layer over it, until it is
+    packed or put away with it.
 
     points: only rows of these are wanted. Rows of others may come along: it saves unpacked memory, nothing else.
     """
@@ -80,12 +64,15 @@ class WindowStore:
     shelf: Shelf = field(default_factory=Shelf)
 
     def rows(self, target: str, buckets: Iterable[int], points: pl.Series | None = None) -> pl.DataFrame:
-        only = None if points is None else points.unique()
-        found = [rows for b in sorted(set(buckets)) if (rows := self._bucket(target, b, only)) is not None]
-        return pl.concat(found, rechunk=False) if found else pl.DataFrame(schema=ROWS)
+        return self._rows(target, buckets, Asked(points))
 
-    def _bucket(self, target: str, bucket: int, points: pl.Series | None = None) -> pl.DataFrame | None:
-        return _merged([*self.shelf.get(target, bucket), *self._in_memory(target, bucket)], points)
+    def _rows(self, target: str, buckets: Iterable[int], asked: Asked) -> pl.DataFrame:
+        found = []
+        for bucket in sorted(set(buckets)):
+            rows = merged([*self.shelf.get(target, bucket), *self._in_memory(target, bucket)], asked)
+            if rows is not None:
+                found.append(rows)
+        return pl.concat(found, rechunk=False) if found else empty(ROWS)
 
     def _in_memory(self, target: str, bucket: int) -> list[bytes | pl.DataFrame]:
         """Layers of a bucket, oldest first."""
@@ -102,19 +89,24 @@ class WindowStore:
             there: Iterable[int] = range(first, to_us + 1, size)
         else:
             there = (b for tier in tiers for b in tier if b + size > from_us and b <= to_us)
-        return self.rows(target, there, points)
+        return self._rows(target, there, Asked(points, between_us=(from_us, to_us)))
 
     def of_windows(self, target: str, window_at: pl.Series, points: pl.Series | None = None) -> pl.DataFrame:
         """Every part of the windows."""
         if target not in KEYED_BY_PART:
             return self.of_keys(target, window_at, points)
         size, reach = bucket_us(target), KEYED_BY_PART[target]
-        starts = _buckets(window_at, target).unique().to_list()
+        starts = _buckets(window_at, target)
         return self.rows(target, (b for start in starts for b in range(start, start + reach + size, size)), points)
 
     def of_keys(self, target: str, at: pl.Series, points: pl.Series | None = None) -> pl.DataFrame:
         """Every row that lies at one of the instants: starts of windows, or of parts for KEYED_BY_PART."""
-        return self.rows(target, _buckets(at, target).unique().to_list(), points)
+        return self._rows(target, _buckets(at, target), Asked(points, at=at))
+
+    def of_samples(self, target: str, samples: pl.DataFrame) -> pl.DataFrame:
+        """Every row that lies where one of the samples does and is of its point."""
+        at = samples[key_of(target)]
+        return self._rows(target, _buckets(at, target), Asked(samples["point"], at=at, is_paired=True))
 
     def put(self, target: str, new: pl.DataFrame, *, first: bool = False) -> None:
         """Adds rows; an older row of the same (point, at) ends where the new one begins.
@@ -125,25 +117,27 @@ class WindowStore:
         if new.is_empty():
             return
         held = self.buckets.setdefault(target, {})
-        buckets = _buckets(new[key_of(target)], target)
-        if buckets.n_unique() == 1:
+        at = new[key_of(target)]
+        buckets = _buckets(at, target)
+        if len(buckets) == 1:
             parts = {buckets[0]: new}
         else:
-            keyed = new.with_columns(buckets.alias("bucket")).partition_by("bucket", include_key=False, as_dict=True)
+            keyed = new.with_columns(_bucket_of(at, target).alias("bucket"))
+            keyed = keyed.partition_by("bucket", include_key=False, as_dict=True)
             parts = {bucket: part for (bucket,), part in keyed.items()}
         for key, part in parts.items():
             old = held.get(key)
             if old is None:
                 held[key] = part
             else:
-                held[key] = pl.concat([old, part], rechunk=False) if first else _layered(old, part)
+                held[key] = pl.concat([old, part], rechunk=False) if first else layered(old, part)
 
     def take(self, target: str, wanted: pl.Expr) -> pl.DataFrame:
         """Removes the rows for which it holds, and returns them; what was put away stays."""
         held, packed = self.buckets.setdefault(target, {}), self.packed.get(target, {})
-        found = [pl.DataFrame(schema=ROWS)]
+        found = [empty(ROWS)]
         for bucket in sorted({*held, *packed}):
-            rows = _merged(self._in_memory(target, bucket))
+            rows = merged(self._in_memory(target, bucket))
             assert rows is not None
             mine = rows.filter(wanted)
             if mine.height:
@@ -160,12 +154,12 @@ class WindowStore:
         for bucket in old:
             content = packed.pop(bucket, b"")
             if bucket in held:
-                content = _packed(held.pop(bucket), content)
+                content = pack_rows(held.pop(bucket), key_of(target), content)
             if self.shelf.add(target, bucket, content) > LAYERS_MAX:
                 oldest, *newer = self.shelf.get(target, bucket)
-                over = _merged(newer)
+                over = merged(newer)
                 assert over is not None
-                self.shelf.replace(target, bucket, _packed(over, oldest))
+                self.shelf.replace(target, bucket, pack_rows(over, key_of(target), oldest))
         return bool(old)
 
     def drop(self, target: str, before_us: int) -> None:
@@ -173,11 +167,11 @@ class WindowStore:
         self.shelf.drop(target, before_us, bucket_us(target))
 
     def latest(self) -> Iterator[pl.DataFrame]:
-        """Of each target the rows of its last bucket."""
+        """Of each target the rows of its last bucket; without those packed early, which are not the last ones."""
         for target in self.buckets:
             there = [*self.buckets[target], *self.packed.get(target, {})]
             if there:
-                yield self.rows(target, [max(there)])
+                yield self._rows(target, [max(there)], LAST)
 
     def compact(self) -> None:
         """Drops rows that ended: no decision to come may use them."""
@@ -191,98 +185,36 @@ class WindowStore:
                     held[bucket] = rows.filter(pl.col("until").is_null()).rechunk()
 
     def pack(self, now_us: int) -> None:
-        """Every quarter of an hour: packs the buckets that ended half an hour ago."""
-        if now_us - self.packed_us < _PACK_EVERY_US:
-            return
-        self.packed_us = now_us
-        for target, held in self.buckets.items():
-            packed = self.packed.setdefault(target, {})
-            for bucket in [b for b in held if b + bucket_us(target) <= now_us - _PACK_AFTER_US]:
-                packed[bucket] = _packed(held.pop(bucket), packed.get(bucket, b""))
+        """Every quarter of an hour: packs the buckets that ended half an hour ago. Of _PACK_EARLY, as soon as many rows
+        are open: those that are some minutes old.
+        """
+        if now_us - self.packed_us >= _PACK_EVERY_US:
+            self.packed_us = now_us
+            for target, held in self.buckets.items():
+                for bucket in [b for b in held if b + bucket_us(target) <= now_us - _PACK_AFTER_US]:
+                    self._pack(target, bucket, held.pop(bucket))
+        for target in _PACK_EARLY:
+            held = self.buckets.get(target, {})
+            if sum(rows.height for rows in held.values()) > OPEN_ROWS_MAX:
+                self._pack_early(target, now_us - _PACK_EARLY_AFTER_US)
 
+    def _pack_early(self, target: str, before_us: int) -> None:
+        held, size = self.buckets[target], bucket_us(target)
+        for bucket in sorted(b for b in held if b < before_us):
+            if bucket + size <= before_us:
+                self._pack(target, bucket, held.pop(bucket))
+                continue
+            is_old = pl.col(key_of(target)).dt.epoch("us") < before_us
+            old = held[bucket].filter(is_old)
+            if old.height > OPEN_ROWS_MAX // 8:
+                young = held.pop(bucket).filter(~is_old)
+                if young.height:
+                    held[bucket] = young.rechunk()
+                self._pack(target, bucket, old, before_us)
 
-PACKED_AT_ONCE = 250_000  # rows
-_PORTION = Struct("<IIQ")  # first and last point, and how many bytes follow
-_LAST_POINT = 2**32 - 1
-
-
-def _packed(rows: pl.DataFrame, over: bytes = b"") -> bytes:
-    """Rows no decision to come may use are left out; of a reading sum, low and high are one number and kept once.
-
-    over: what was packed before, and the rows are a layer over. Portion by portion of the points: no more than one
-    stands in memory a second time while it is sorted, and of `over` those without a new row stay as they are.
-    """
-    made = []
-    for first, last, old in list(_portions(over)) or _cut(rows):
-        mine = rows.filter(pl.col("point").is_between(first, last))
-        if old and not mine.is_empty():
-            mine = _layered(_whole(old), mine)
-        portion = old if mine.is_empty() and old else _portion(mine)
-        made.append(_PORTION.pack(first, last, len(portion)) + portion)
-    return b"".join(made)
-
-
-def _cut(rows: pl.DataFrame) -> list[tuple[int, int, bytes]]:
-    """First and last point of each portion; the last one is open."""
-    points = int(rows["point"].max() or 0) + 1  # type: ignore[call-overload]
-    step = -(-points // (-(-rows.height // PACKED_AT_ONCE) or 1))
-    firsts = range(0, points, step)
-    return [(first, _LAST_POINT if first == firsts[-1] else first + step - 1, b"") for first in firsts]
-
-
-def _portion(rows: pl.DataFrame) -> bytes:
-    once = (
-        rows.filter(pl.col("until").is_null())
-        .sort("point", "at")
-        .with_columns(
-            pl.when(pl.col("sum").ne_missing(pl.col("low").cast(pl.Int128))).then("sum"),
-            pl.when(pl.col("high").ne_missing(pl.col("low"))).then("high"),
-        )
-    )
-    into = BytesIO()
-    once.write_ipc(into, compression="zstd")
-    return into.getvalue()
-
-
-def _portions(packed: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """First and last point, and what `_portion` made of their rows."""
-    at = 0
-    while at < len(packed):
-        first, last, size = _PORTION.unpack_from(packed, at)
-        at += _PORTION.size + size
-        yield first, last, packed[at - size : at]
-
-
-def _unpacked(packed: bytes, points: pl.Series | None = None) -> pl.DataFrame:
-    """points: rows of other ones are left out."""
-    found = [pl.DataFrame(schema=ROWS)]
-    for first, last, portion in _portions(packed):
-        if points is None:
-            found.append(_whole(portion))
-        elif points.is_between(first, last).any():
-            found.append(_whole(portion).filter(pl.col("point").is_in(points.implode())))
-    return pl.concat(found, rechunk=False)
-
-
-def _whole(portion: bytes) -> pl.DataFrame:
-    rows = pl.read_ipc(BytesIO(portion))
-    return rows.with_columns(
-        pl.coalesce("sum", pl.col("low").cast(pl.Int128)),
-        pl.coalesce("high", "low"),
-    )
-
-
-def _merged(layers: Sequence[bytes | pl.DataFrame], points: pl.Series | None = None) -> pl.DataFrame | None:
-    """layers: packed or open, oldest first. points: of what is packed only rows of these are wanted."""
-    whole = None
-    for layer in layers:
-        rows = _unpacked(layer, points) if isinstance(layer, bytes) else layer
-        whole = rows if whole is None else _layered(whole, rows)
-    return whole
-
-
-def _layered(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    return pl.concat([_ended(old, new), new], rechunk=False)
+    def _pack(self, target: str, bucket: int, rows: pl.DataFrame, before_us: int | None = None) -> None:
+        packed = self.packed.setdefault(target, {})
+        packed[bucket] = pack_rows(rows, key_of(target), packed.get(bucket, b""), before_us)
 
 
 def key_of(target: str) -> str:
@@ -290,22 +222,15 @@ def key_of(target: str) -> str:
     return "at" if target in KEYED_BY_PART else "window_at"
 
 
-def _buckets(at: pl.Series, target: str) -> pl.Series:
+def _bucket_of(at: pl.Series, target: str) -> pl.Series:
     us = at.dt.epoch("us")
     return us - us % bucket_us(target)
 
 
-def still_held(rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    """Those of the rows that have not ended and are of a (point, at) of the new ones."""
-    # the time span first: of what is remembered only the end is joined to
-    near = rows.filter(pl.col("until").is_null() & pl.col("at").is_between(new["at"].min(), new["at"].max()))
-    return near if near.is_empty() else near.join(new, on=["point", "at"], how="semi")
-
-
-def _ended(old: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    if still_held(old, new).is_empty():
-        return old
-    starts = new.group_by("point", "at").agg(ends=pl.col("tick").min())
-    replaced = old.join(starts, on=["point", "at"], how="left", maintain_order="left")
-    open_ended = pl.col("until").is_null()
-    return replaced.with_columns(until=pl.when(open_ended).then("ends").otherwise("until")).drop("ends")
+def _buckets(at: pl.Series, target: str) -> list[int]:
+    """Of all the instants, each once."""
+    first, last, size = at.min(), at.max(), bucket_us(target)
+    if first is None:
+        return []
+    low, high = (epoch_us(one) // size * size for one in (first, last))
+    return [low] if low == high else _bucket_of(at, target).unique().to_list()

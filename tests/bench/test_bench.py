@@ -15,7 +15,7 @@ from app.cli import app
 FIGURE_KEYS = {"figure", "unit", "min", "median", "max", "wanted", "met"}
 
 
-LONG = ("latency", "memory")  # however quick they are made
+LONG = ("latency", "memory", "recovery-hour")  # however quick they are made
 
 
 @pytest.mark.parametrize("case", [pytest.param(one, marks=[pytest.mark.long] if one in LONG else []) for one in CASES])
@@ -38,6 +38,21 @@ def test_a_case_gives_finite_positive_figures_as_json(case, tmp_path, require_pr
     names = [(one["figure"], one["unit"]) for one in found["cases"][case]]
     assert len(set(names)) == len(names)
     assert list(tmp_path.iterdir()) == []  # nothing is left behind
+
+
+def test_an_hour_of_readings_a_second_is_made_and_recovered(tmp_path):
+    """Two stations for twelve seconds: the last checkpoint is a second old, and without any all twelve are read."""
+    found = {(one.name, one.unit): one for one in CASES["recovery-hour"](Size(0.001, 1, tmp_path))}
+    assert {"recovery, checkpoint 1 s old", "recovery without a checkpoint"} <= {name for name, _ in found}
+    assert all(0 < one.low <= one.median <= one.high < math.inf for one in found.values())
+
+
+def test_what_takes_too_long_is_measured_only_when_it_is_named(monkeypatch):
+    measured = []
+    for name in CASES:
+        monkeypatch.setitem(CASES, name, lambda _size, name=name: measured.append(name) or [figure("f", "s", [1])])
+    assert CliRunner().invoke(app, ["bench", "--quick", "--json"]).exit_code == 0
+    assert set(CASES) - set(measured) == {"recovery-hour"}
 
 
 def test_a_case_this_machine_lacks_something_for_is_skipped_and_says_what(monkeypatch):

@@ -38,16 +38,17 @@ def numbered(first: int, end: int) -> list[bytes]:
 
 
 class Centre:
-    """The example site on a broker of its own, and the processes started on its state directory."""
+    """The example site on a broker of its own, if any, and the processes started on its state directory."""
 
-    def __init__(self, directory: Path, site: Site, broker: Mosquitto, state_dir: Path):
+    def __init__(self, directory: Path, site: Site, broker: Mosquitto | None, state_dir: Path):
         self.directory, self.site, self.broker, self.state_dir = directory, site, broker, state_dir
         self.journal = journal_directory(state_dir, "main")
         self._processes: list[subprocess.Popen] = []
 
-    def run(self, *parts: str, under: Sequence[str] = ()) -> subprocess.Popen:
-        """under: a program that runs it, with its options."""
+    def run(self, *parts: str, under: Sequence[str] = (), metrics: str | None = None) -> subprocess.Popen:
+        """under: a program that runs it, with its options. metrics: HOST:PORT for them."""
         options = [argument for part in parts for argument in ("--part", part)]
+        options += ["--metrics", metrics] if metrics else []
         command = [sys.executable, "-m", "app.cli", "run", "--site", self.directory, "--state", self.state_dir]
         with (self.directory.parent / "run.log").open("ab") as log:
             process = subprocess.Popen([*under, *command, *options], cwd=ROOT, stdout=log, stderr=log)

@@ -71,6 +71,33 @@ def test_a_running_centre_tells_what_it_took_in_and_decided(tmp_path, free_port,
         assert {"at", "level", "logger", "thread", "message"} <= set(lines[0])
 
 
+@pytest.mark.long
+def test_prometheus_own_checker_finds_nothing_wrong_with_any_part(tmp_path, free_ports, require_program):
+    promtool = require_program("promtool", "prometheus")
+    port, broker = free_ports(2)
+    with centre(tmp_path, broker, require_program("mosquitto")) as running:
+        command = [sys.executable, "-m", "app.cli", "run", "--site", running.directory, "--state", running.state_dir]
+        with (tmp_path / "run.log").open("wb") as log:
+            process = subprocess.Popen([*command, "--metrics", f"127.0.0.1:{port}"], cwd=ROOT, stdout=log, stderr=log)
+        try:
+
+            def has_looked() -> bool:
+                assert process.poll() is None, (tmp_path / "run.log").read_text()
+                with suppress(urllib.error.URLError):
+                    return "greenisland_open_alerts_told_to_nobody" in ask(port, "/metrics")[1]
+                return False
+
+            with Peer(broker, TOPIC.split("/")[1], "s") as station:
+                station.publish_all(TOPIC, [payload(datetime.now(UTC), 1.0), b"not json"])
+            wait_until(has_looked, "the centre's own figures", 120)
+            told = ask(port, "/metrics")[1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=60)
+    checked = subprocess.run([promtool, "check", "metrics"], input=told, capture_output=True, text=True, timeout=60)
+    assert (checked.stdout + checked.stderr, checked.returncode) == ("", 0)
+
+
 def test_a_taken_port_ends_the_start_in_words(tmp_path, free_port, require_program):
     with centre(tmp_path, free_port(), require_program("mosquitto")) as running:
         taken = running.site.file.broker.port

@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contracts.site import Facility, Pair, ParkThreshold
-from rules.kinds.park import FenceLineRule, ParkTotalRule, RemovalRule, SharedTreatmentOffRule
+from rules.kinds.efficiency import RemovalRule
+from rules.kinds.park import FenceLineRule, ParkTotalRule, SharedTreatmentOffRule
 from rules.kinds.treatment import SynchronousRateRule, TreatmentLowLoadRule, TreatmentOrderRule
 from rules.made.bearing import bearing
 from rules.plan import compile_plan
 from tests.builders import START, minutes, sample, site
-from tests.park_site import hour_rows, latest, park_site, point_of
+from tests.park_site import hour_rows, judged, latest, park_site, point_of
 
 DELAYS = st.sampled_from([0, 0, 7, 90])
 NMHC, FLOW = "a24088", "a00000"
@@ -297,8 +298,10 @@ def test_a_shared_facility_that_stands_still_names_every_member_that_produces(se
             when = START + minutes(n)
             rows.append(sample(point_of(plan, station, factor), when, when + timedelta(seconds=60), kw * 1000))
     made = latest(plan, rows)
+    which = dict(judged(plan, rows).select("window_at", "which").iter_rows())
     for n, (a, b, treated) in enumerate(series):
         row = made["facility:F", None, START + minutes(n)]
-        count, bits = divmod(row["value_scaled"], 10**9)
-        assert (count, bits) == ((0, 0) if treated else (a + b, a + 2 * b))
+        count = 0 if treated else a + b
+        assert (row["value_scaled"], row["decimals"]) == (count, 0)
+        assert which[START + minutes(n)] == (0 if treated else a + 2 * b)
         assert row["state"] == ("exceedance" if count else "within")

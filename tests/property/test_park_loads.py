@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from contracts.site import Facility, Member, Pair
 from rules.evaluate import evaluate, verdicts
-from rules.kinds.park import CollectionRule, FacilityLoadRule, MemberContractRule
+from rules.kinds.efficiency import CollectionRule
+from rules.kinds.park import FacilityLoadRule, MemberContractRule
 from rules.kinds.plausibility import OccurrencesRule
 from rules.kinds.treatment import SynchronousRateRule
 from rules.plan import compile_plan

@@ -12,7 +12,8 @@ from polars.testing import assert_frame_equal
 from contracts.civil_time import zone
 from rules.plan import compile_plan
 from rules.windows.advance import DECISIONS, advance, start
-from rules.windows.store import ROWS, WindowStore
+from rules.windows.rows import ROWS
+from rules.windows.store import WindowStore
 from tests.builders import START, minutes, sample, samples, site
 
 HOUR = timedelta(hours=1)
@@ -84,7 +85,8 @@ def test_summed_and_packed_in_portions_it_is_the_same(readings, cuts):
     with pytest.MonkeyPatch.context() as patch:
         whole = decisions(plan, rows)
         patch.setattr("rules.windows.advance.ROWS_AT_ONCE", 20)
-        patch.setattr("rules.windows.store.PACKED_AT_ONCE", 7)
+        patch.setattr("rules.windows.packed.PACKED_AT_ONCE", 7)
+        patch.setattr("rules.windows.store.OPEN_ROWS_MAX", 10)
         assert_frame_equal(whole, decisions(plan, rows, cuts))
 
 
@@ -92,23 +94,26 @@ said = st.dictionaries(st.tuples(st.integers(0, 5), st.integers(0, 119)), st.int
 
 
 @settings(max_examples=max(5, settings().max_examples // 4))
-@given(st.lists(st.tuples(said, st.sampled_from(["open", "packed", "away"])), min_size=2, max_size=8))
+@given(st.lists(st.tuples(said, st.sampled_from(["open", "early", "packed", "away"])), min_size=2, max_size=8))
 def test_what_is_read_does_not_depend_on_where_it_lies(steps):
-    """said: (point, minute) -> value, of which the latest holds."""
+    """said: (point, minute) -> value, of which the latest holds. Early: what is older than a part of the hours."""
     store, known, far_us = WindowStore(), {}, 2**53
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rules.windows.store.PACKED_AT_ONCE", 4)
+        patch.setattr("rules.windows.packed.PACKED_AT_ONCE", 4)
         patch.setattr("rules.windows.store.LAYERS_MAX", 2)
         for n, (new, where) in enumerate(steps):
-            store.put("hour", rows_said(new, START + minutes(200 + n)))
+            store.put("minute", rows_said(new, START + minutes(200 + n)))
             known |= new
-            if where == "packed":
+            patch.setattr("rules.windows.store.OPEN_ROWS_MAX", 0 if where == "early" else 1_000)
+            if where == "early":
+                store.pack(round((START + minutes(17 * (n + 1))).timestamp() * 1_000_000))
+            elif where == "packed":
                 store.packed_us = 0
                 store.pack(far_us)
             elif where == "away":
-                store.put_away("hour", far_us)
+                store.put_away("minute", far_us)
             for points in (None, pl.Series([1, 4], dtype=pl.UInt32)):
-                held = store.between("hour", 0, far_us, points).filter(pl.col("until").is_null())
+                held = store.between("minute", 0, far_us, points).filter(pl.col("until").is_null())
                 asked = held if points is None else held.filter(pl.col("point").is_in(points.implode()))
                 wanted = {key: value for key, value in known.items() if points is None or key[0] in points}
                 found = {
@@ -116,11 +121,33 @@ def test_what_is_read_does_not_depend_on_where_it_lies(steps):
                 }
                 assert found == {(point, START + minutes(at)): (value,) * 3 for (point, at), value in wanted.items()}
                 assert asked.height == len(found)
+            lies = rows_said(new, START)
+            held = store.of_samples("minute", lies).join(lies, on=["point", "at"], how="semi")
+            assert held.filter(pl.col("until").is_null()).height == len(new)
+
+
+def test_what_comes_late_for_an_hour_that_is_packed_in_part_is_read_once_and_as_it_came_last(monkeypatch):
+    monkeypatch.setattr("rules.windows.packed.PACKED_AT_ONCE", 4)
+    monkeypatch.setattr("rules.windows.store.OPEN_ROWS_MAX", 0)
+    store, known = WindowStore(), {}
+    for n, said_minutes in enumerate([range(20), range(20, 40), [3, 25, 41], [3, 24]]):
+        new = {(point, at): 100 * n + at for point in range(3) for at in said_minutes}
+        store.put("minute", rows_said(new, START + minutes(200 + n)))
+        known |= new
+        store.pack(round((START + minutes(22 + 20 * min(n, 1))).timestamp() * 1_000_000))
+    assert next(iter(store.buckets["minute"].values())).height == 3  # of minute 41, that is not old
+    asked = rows_said(known, START)
+    for held in (store.rows("minute", store.packed["minute"]), store.of_samples("minute", asked)):
+        assert sorted(held.filter(pl.col("until").is_null()).select("point", "at", "sum").rows()) == sorted(
+            (point, START + minutes(at), value) for (point, at), value in known.items()
+        )
+    some = store.of_samples("minute", asked.filter((pl.col("point") == 1) & (pl.col("at") < START + minutes(20))))
+    assert 20 <= some.height < len(known) / 2  # the rest need not be unpacked
 
 
 def rows_said(new, tick):
     rows = [
-        {"point": point, "window_at": START + minutes(at - at % 60), "at": START + minutes(at), "tick": tick}
+        {"point": point, "window_at": START + minutes(at), "at": START + minutes(at), "tick": tick}
         | dict.fromkeys(("sum", "low", "high"), value)
         for (point, at), value in new.items()
     ]

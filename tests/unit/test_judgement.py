@@ -48,8 +48,10 @@ def says(medium="flue_gas", period="hour", *, industry="", factor="a21026", basi
         ("notice", {"period": "five_minute", "industry": WASTE, "factor": "a01901"}),
         ("notice", {"period": "day", "industry": "hazardous waste incineration"}),
         ("exceedance", {"period": "hour", "industry": "hazardous waste incineration"}),
-        ("exceedance", {"medium": "voc_stack", "industry": "petrochemical", "test": "efficiency"}),
-        ("notice", {"medium": "voc_stack", "industry": "printing", "test": "efficiency"}),
+        ("exceedance", {"medium": "voc_stack", "industry": "petrochemical", "factor": "removal_a24088"}),
+        ("notice", {"medium": "voc_stack", "industry": "printing", "factor": "removal_a24088"}),
+        ("notice", {"medium": "flue_gas", "industry": "petrochemical", "factor": "removal_a24088"}),
+        ("notice", {"medium": "voc_stack", "industry": "petrochemical", "factor": "removal_a24088", "period": "day"}),
         ("not_met", {"period": "hour", "basis": "ultra_low"}),
         ("not_met", {"period": "month", "basis": "ultra_low", "test": "share"}),
         ("notice", {"period": "day", "basis": "ultra_low"}),
@@ -74,6 +76,9 @@ def test_clauses_hold_from_their_day_on():
     town = {"medium": "waste_water", "period": "instant", "industry": "town WWTP", "factor": "w21003"}
     assert says(**town, on=date(2026, 2, 28)) == "notice"
     assert says(**town, on=date(2026, 3, 1)) == "exceedance"
+    oxidiser = {"medium": "voc_stack", "industry": "petrochemical", "factor": "removal_a24088"}
+    assert says(**oxidiser, on=date(2024, 6, 30)) == "notice"
+    assert says(**oxidiser, on=date(2024, 7, 1)) == "exceedance"
 
 
 def test_a_furnace_is_judged_by_more_than_five_low_means_a_day():

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.site.limit_rows import LimitRow, assigned, library_of
-from contracts.factors import CONVERTED_PREFIX, standard_factors, units_of
+from contracts.factors import CONVERTED_PREFIX, REMOVAL_PREFIX, standard_factors, units_of
 from contracts.site import Limit
 from rules.tables.limit_library import OUTLETS_OF, find_limits, limit_library, parse_library
 from tests.conftest import ROOT
@@ -21,6 +21,7 @@ LIBRARY = limit_library()
 FILE = ROOT / "rules" / "library" / "limits.csv"
 ROWS = list(LIBRARY.values())
 ASSIGNABLE = [row for row in ROWS if row.why_unassignable is None]
+EFFICIENCIES = [row for row in ASSIGNABLE if (row.factor or "").startswith(REMOVAL_PREFIX)]
 SITES_OWN = {"w01002"}  # factors the standard table lacks: a site that measures them gives them a row of its own
 PERIOD_OF = {
     "1h_mean": "hour",
@@ -75,13 +76,31 @@ def test_the_unit_is_the_research_tables_or_the_same_under_the_projects_name(res
 
 def test_every_limit_that_can_be_assigned_has_a_factor_whose_unit_fits():
     factors = standard_factors()
-    lacking = {row.factor for row in ASSIGNABLE if row.factor not in factors}
+    of_values = [row for row in ASSIGNABLE if row not in EFFICIENCIES]
+    lacking = {row.factor for row in of_values if row.factor not in factors}
     assert lacking == SITES_OWN
     unfit = [
-        row.id for row in ASSIGNABLE if row.factor in factors and row.unit not in units_of(factors[row.factor or ""])
+        row.id for row in of_values if row.factor in factors and row.unit not in units_of(factors[row.factor or ""])
     ]
     assert unfit == []
-    assert len(ASSIGNABLE) == 403
+    assert len(of_values) == 403
+
+
+def test_removal_efficiencies_are_limits_on_the_removal_of_a_factor_from_a_rate_on_where_the_clause_says_so():
+    assert {row.id: (row.limit, row.when_value) for row in EFFICIENCIES} == {
+        "L0202": (80, 3),
+        "L0218": (80, 3),
+        "L0243": (95, None),
+        "L0252": (80, 3),
+        "L0278": (95, None),
+        "L0291": (95, None),
+    }
+    assert {(row.factor, row.unit, row.comparator, row.period) for row in EFFICIENCIES} == {
+        ("removal_a24088", "%", ">=", "hour")
+    }
+    triggers = {row.limit for row in ROWS if row.role == "trigger" and row.tier == "general" and row.unit == "kg/h"}
+    assert {row.when_value for row in EFFICIENCIES} - {None} == triggers
+    assert {(row.when_factor, row.when_comparator) for row in EFFICIENCIES if row.when_value} == {("kg_a24088", ">=")}
 
 
 def test_carbon_monoxide_is_a21005():
@@ -110,7 +129,8 @@ def test_a_number_for_an_averaging_is_given_once_unless_a_condition_or_dates_tel
 
 
 def test_the_bracketed_ammonia_limits_hold_at_or_below_12_degrees():
-    conditional = {row.id: (row.limit, row.when_comparator, row.period) for row in ROWS if row.when_factor}
+    of_values = [row for row in ROWS if row not in EFFICIENCIES]
+    conditional = {row.id: (row.limit, row.when_comparator, row.period) for row in of_values if row.when_factor}
     assert conditional == {
         "L0369": (5, ">", "day"),
         "L0370": (8, "<=", "day"),
@@ -119,7 +139,7 @@ def test_the_bracketed_ammonia_limits_hold_at_or_below_12_degrees():
         "L0378": (15, ">", "instant"),
         "L0379": (20, "<=", "instant"),
     }
-    assert {(row.when_factor, row.when_value) for row in ROWS if row.when_factor} == {("w01010", 12.0)}
+    assert {(row.when_factor, row.when_value) for row in of_values if row.when_factor} == {("w01010", 12.0)}
     assert not any("temperature" in row.remarks for row in ROWS if row.factor == "w21003")
 
 

@@ -6,11 +6,13 @@ import polars as pl
 import pytest
 
 from app.influx.registry import registry_of
+from app.portal.places import Places
 from app.texts.texts import Texts
 from contracts.factors import mass_rate_unit
 from contracts.frames import VERDICTS
 from contracts.points import partition_of
 from contracts.site import Dated, Enterprise, Facility, Member, Outlet, Pair, Park, ParkThreshold
+from notify.telling.labels import Labeller
 from rules.made.bearing import bearing
 from rules.made.mass import editions
 from store.influx_layout import span_rows
@@ -106,11 +108,12 @@ def test_a_default_of_the_project_is_never_said_to_be_law():
 
 @pytest.mark.parametrize(
     ("value", "said"),
-    [(2_000_000_005, "2家:排口A、排口C"), (1_000_000_002, "1家:排口B"), (3_000_000_003, "3家:排口A、排口B、等")],
+    [((2, 0b101), "2家:排口A、排口C"), ((1, 0b10), "1家:排口B"), ((3, 0b11), "3家:排口A、排口B、等")],
 )
-def test_the_members_that_produce_are_named_by_the_bits_of_the_count(value, said):
+def test_the_members_that_produce_are_named_by_their_bits_beside_the_count(value, said):
     shared = {"kind": "shared_treatment_off", "station": "facility:F", "factor": "$treatment_off", "limit_id": None}
-    assert said in told(**shared | {"peak_scaled": value, "decimals": 9, "unit": "1"})
+    count, which = value
+    assert said in told(**shared | {"peak_scaled": count, "peak_which": which, "decimals": 0, "unit": "1"})
 
 
 def test_a_parks_verdict_is_final_when_the_last_of_its_stations_is():
@@ -137,6 +140,22 @@ def test_a_parks_verdict_is_a_line_with_its_name_as_a_tag():
     assert lines.item().startswith("verdict,rule=park_total,station=park:P,factor=a21026,period=hour,")
     assert ",park=P,enterprise=-,outlet=-,medium=park," in lines.item()
     assert " value=4.2,severity=0.0,revision=1.0," in lines.item()
+
+
+def test_a_plants_own_unit_is_where_the_plant_is():
+    own = {"enterprise": "E", "park": None}
+    whole = park_site()
+    whole = whole.model_copy(update={"facilities": tuple(one.model_copy(update=own) for one in whole.facilities)})
+    assert Texts(whole).place("facility:F", "en") == "Works A centre"
+    places = registry_of(whole).places.filter(station="facility:F").row(0, named=True)
+    assert (places["county"], places["park"], places["enterprise"]) == ("C1", "P", "E")
+    assert "facility:F" in (Places(whole).scope("enterprise", ["E"]) or ())
+    labels = Labeller(whole).of({"station": "facility:F", "id": "1"})
+    assert (labels["enterprise"], labels["industry"], labels["park"]) == ("E", "coating", "P")
+    alone = whole.model_copy(
+        update={"enterprises": tuple(one.model_copy(update={"park": None}) for one in whole.enterprises), "parks": ()}
+    )
+    assert alone.park_and_county(alone.facilities[0]) == (None, "C1")
 
 
 def test_rows_that_hold_together_make_one_span():

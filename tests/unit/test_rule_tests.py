@@ -15,6 +15,7 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from app.commands.rules_test import (
+    SHOWN_LIBRARY,
     WIDTH,
     library_test_files,
     read_all,
@@ -37,6 +38,7 @@ from app.rule_tests.spec import (
     SeriesRow,
     VerdictRow,
 )
+from app.site.rule_files import library_files
 from app.site.yaml_lines import SiteErrors
 from contracts.factors import standard_factors
 from contracts.frames import MESSAGES
@@ -123,7 +125,7 @@ def test_every_shipped_rule_does_what_its_tests_say(case):
 
 
 def test_every_shipped_rule_has_a_test_and_a_text_in_both_languages():
-    assert without_test_file() == []
+    assert without_test_file(library_files().values(), SHOWN_LIBRARY) == []
     assert [error for one in SHIPPED for error in untested_rules(one)] == []
     texts = {"text_zh": set(), "text_en": set()}
     for case in (case for one in SHIPPED for case in one.cases):
@@ -228,7 +230,16 @@ def test_a_sites_own_settings_and_factors_hold_with_site(written):
     (Path("site") / "site.yaml").write_text(
         (ZUNYI / "site.yaml").read_text(encoding="utf-8") + validity, encoding="utf-8"
     )
-    assert run(written(text % "exceedance"), "--site", "site")[0] == 0
+    test = written(text % "exceedance")
+    assert run(test, "--site", "site")[0] == 0
+    Path("site/rules").mkdir()
+    for name in ("so2.yaml", "so2.test.yaml"):
+        Path("site/rules", name).write_text(Path(name).read_text(encoding="utf-8"), encoding="utf-8")
+    Path("site/rules/forgotten.yaml").write_text(RULES, encoding="utf-8")
+    code, output = run("--site", "site")
+    assert code == 0
+    note = "note: site/rules/forgotten.yaml: has no forgotten.test.yaml beside it: none of its rules is tested"
+    assert note in output.splitlines()
 
 
 def test_the_feed_holds_real_messages_and_a_clock_row_every_minute(written):
@@ -314,10 +325,11 @@ def test_every_key_is_in_the_guide(model):
     assert [name for name in model.model_fields if f"`{name}`" not in guide] == []
 
 
-def test_the_guides_example_holds(tmp_path):
-    guide = (ROOT / "docs" / "guide" / "rule-tests.md").read_text(encoding="utf-8")
-    blocks = [block.split("```")[0] for block in guide.split("```yaml\n")[1:]]
-    (tmp_path / "nox.yaml").write_text(blocks[0], encoding="utf-8")
-    (tmp_path / "nox.test.yaml").write_text(blocks[1], encoding="utf-8")
-    code, output = run(tmp_path / "nox.test.yaml")
+@pytest.mark.parametrize(("guide", "name"), [("rule-tests.md", "nox"), ("rules.md", "week")])
+def test_the_guides_examples_hold(tmp_path, guide, name):
+    text = (ROOT / "docs" / "guide" / guide).read_text(encoding="utf-8")
+    for file in (f"{name}.yaml", f"{name}.test.yaml"):
+        block = text.split(f"`{file}`:\n\n```yaml\n")[1].split("```")[0]
+        (tmp_path / file).write_text(block, encoding="utf-8")
+    code, output = run(tmp_path / f"{name}.test.yaml")
     assert code == 0, output

@@ -41,12 +41,13 @@ class Outlet(Named):
 class Enterprise(Named):
     industry: str
     permit_no: str | None
+    facilities: list[Named] = Field(description="Its own treatment, registered as a facility")
     outlets: list[Outlet]
 
 
 class Park(Named):
     subject: str | None = Field(description="What verdicts on it stand under; null: not in the scope")
-    facilities: list[Named]
+    facilities: list[Named] = Field(description="Of no one enterprise")
     enterprises: list[Enterprise]
     outlets: list[Outlet] = Field(description="Of no enterprise")
 
@@ -118,12 +119,17 @@ def tree(request: Request, user: Reader) -> Tree:
             of_enterprise.setdefault(enterprise, []).extend(outlets)
     enterprises = [one for one in site.enterprises if one.enterprise in of_enterprise]
 
+    def facilities(park: str | None, enterprise: str | None) -> list[Named]:
+        mine = (its for its in site.facilities if its.enterprise == enterprise and (enterprise or its.park == park))
+        return [_named(its.facility, its) for its in mine if sees(FACILITY_SUBJECT + its.facility)]
+
     def works(park: str | None, county: str) -> list[Enterprise]:
         return [
             Enterprise(
                 **_named(one.enterprise, one).model_dump(),
                 industry=one.industry,
                 permit_no=one.permit_no,
+                facilities=facilities(None, one.enterprise),
                 outlets=of_enterprise[one.enterprise],
             )
             for one in enterprises
@@ -133,17 +139,13 @@ def tree(request: Request, user: Reader) -> Tree:
     def parks(county: str) -> list[Park]:
         found = []
         for one in (one for one in site.parks if one.county == county):
-            facilities = [
-                _named(its.facility, its)
-                for its in site.facilities
-                if its.park == one.park and sees(FACILITY_SUBJECT + its.facility)
-            ]
+            shared = facilities(one.park, None)
             own = works(one.park, county)
             outlets = [each for (_, park, _), its in owned.items() if park == one.park for each in its]
             is_seen = sees(PARK_SUBJECT + one.park)
-            if is_seen or facilities or own or outlets:
+            if is_seen or shared or own or outlets:
                 subject = PARK_SUBJECT + one.park if is_seen else None
-                about = {"subject": subject, "facilities": facilities, "enterprises": own, "outlets": outlets}
+                about = {"subject": subject, "facilities": shared, "enterprises": own, "outlets": outlets}
                 found.append(Park(**_named(one.park, one).model_dump(), **about))
         return found
 
