@@ -24,6 +24,7 @@ COMMANDS = {
     "simulate": "simulate.simulate",
     "replay": "replay.replay_command",
     "rejudge": "rejudge.rejudge_command",
+    "mass": "mass.mass_command",
     "portal": "portal.portal_command",
     "status": "status.status_command",
     "doctor": "doctor.doctor_command",
