@@ -47,6 +47,7 @@ class Started:
 
     def __init__(self, one: Centre, metrics_port: int):
         self.centre, self.influx, self._metrics_port = one, one.site.file.influxdb, metrics_port
+        (one.directory / "rules").mkdir(exist_ok=True)
         (one.directory / "rules" / "own.yaml").write_text(RULE, encoding="utf-8")
         one.run("collector", "engine", "influxdb", "housekeeping", metrics=f"127.0.0.1:{metrics_port}")
         self._sent, self.given = 0, 0
