@@ -40,6 +40,7 @@ def test_a_case_gives_finite_positive_figures_as_json(case, tmp_path, require_pr
     assert list(tmp_path.iterdir()) == []  # nothing is left behind
 
 
+@pytest.mark.long
 def test_an_hour_of_readings_a_second_is_made_and_recovered(tmp_path):
     """Two stations for twelve seconds: the last checkpoint is a second old, and without any all twelve are read."""
     found = {(one.name, one.unit): one for one in CASES["recovery-hour"](Size(0.001, 1, tmp_path))}

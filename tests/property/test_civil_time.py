@@ -11,7 +11,8 @@ from contracts.civil_time import PERIODS, last_boundary, next_boundary, window_e
 from contracts.frames import INSTANT, instant
 
 ZONES = ("Asia/Shanghai", "UTC", "Asia/Kathmandu", "America/New_York", "Europe/Berlin")
-BEGINS_AT, ENDS_AT = datetime(2000, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001
+# the two tables of zones differ before 1970 and from 2100 on, to which Polars' one does not reach
+BEGINS_AT, ENDS_AT = datetime(2000, 1, 1), datetime(2090, 1, 1)  # noqa: DTZ001
 
 
 @pytest.mark.parametrize("zone", ZONES)
