@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pyarrow as pa
@@ -131,10 +132,11 @@ def _part_of(buffer: pa.Buffer | None, start: int, end: int) -> memoryview:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path to write to; what was written takes the place of `path` at the end, durably.
 
-    An exception leaves `path` as it was. Missing directories are made, durably too.
+    An exception leaves `path` as it was. Missing directories are made, durably too. Several may write the same one at
+    once: the number of a process does not tell them apart, since in a container it is 1.
     """
     make_directory(path.parent)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
+    temporary = path.with_name(f"{path.name}.{uuid4().hex}{TEMPORARY}")
     try:
         yield temporary
         fsync(temporary)

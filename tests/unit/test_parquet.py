@@ -167,3 +167,12 @@ def test_digest_of_known_rows_never_changes():
         }
     )
     assert content_digest(frame, ["a"]) == "70b3160fe65ef11eb0e1f5615322d60edfa2242cbc782a64124fdda7f962c6a1"
+
+
+def test_two_may_replace_the_same_file_at_once(tmp_path):
+    path = tmp_path / "kept" / "site.json"
+    with replacing(path) as one, replacing(path) as another:
+        one.write_text("1", encoding="utf-8")
+        another.write_text("2", encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == "1"  # who ends last
+    assert list(path.parent.iterdir()) == [path]
