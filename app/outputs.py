@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from contracts.ports import Notification
 from store.archive import AGGREGATE_KEY, VERDICT_KEY
 from store.parquet import content_digest, write_parquet
 
-from .pipeline import Episodes
+from .pipeline import Episodes, Span
 
 AGGREGATE_ORDER = [*AGGREGATE_KEY, "revision"]
 VERDICT_ORDER = [*VERDICT_KEY, "revision"]
@@ -30,6 +30,7 @@ class Outputs:
     rejects: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     notifications: list[str] = field(default_factory=list)  # a line each
+    cases: dict[str, dict[str, object]] = field(default_factory=dict)  # by name, as each stands
 
     def add(
         self,
@@ -39,7 +40,9 @@ class Outputs:
         transitions: list[dict[str, object]],
         counts: dict[str, int],
         notifications: Sequence[Notification] = (),
+        cases: Iterable[Mapping[str, object]] = (),
     ) -> None:
+        """cases: records as their events leave them, in order."""
         if not aggregates.is_empty():
             self.aggregates.append(aggregates)
         if not verdicts.is_empty():
@@ -48,9 +51,14 @@ class Outputs:
         self.counts.update(counts)
         self.episodes.apply(transitions)
         self.notifications += [notification_line(one) for one in notifications]
+        self.cases.update((str(record["id"]), dict(record)) for record in cases)
+
+    def add_span(self, span: Span) -> None:
+        cases = [row.record for row in span.cases.rows]
+        self.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts, span.notifications, cases)
 
     def write(self, out: Path, seconds: float | None = None) -> dict[str, object]:
-        """Writes aggregates, verdicts (.parquet), alerts, notifications (.ndjson) and the summary, which it returns.
+        """Writes aggregates, verdicts (.parquet), alerts, notifications, cases (.ndjson) and the summary: returned too.
 
         seconds: how long it took; only a run that measured it says so, and the digest does not cover it.
         """
@@ -59,15 +67,18 @@ class Outputs:
         verdicts = _all(self.verdicts, VERDICTS)
         write_parquet(aggregates, out / "aggregates.parquet", AGGREGATE_ORDER, AGGREGATES)
         write_parquet(verdicts, out / "verdicts.parquet", VERDICT_ORDER, VERDICTS)
-        alerts = "".join(alert_line(episode) for episode in self.alerts())
+        alerts = "".join(record_line(episode) for episode in self.alerts())
         (out / "alerts.ndjson").write_text(alerts, encoding="utf-8")
         notifications = "".join(self.notifications)
         (out / "notifications.ndjson").write_text(notifications, encoding="utf-8")
+        cases = "".join(record_line(case) for case in _by_opening(self.cases.values()))
+        (out / "cases.ndjson").write_text(cases, encoding="utf-8")
         parts = [
             content_digest(aggregates, AGGREGATE_ORDER),
             content_digest(verdicts, VERDICT_ORDER),
             alerts,
             notifications,
+            cases,
         ]
         summary: dict[str, object] = {
             "messages": self.counts["messages"],
@@ -83,6 +94,7 @@ class Outputs:
             "verdicts": dict(sorted(verdicts["state"].value_counts().iter_rows())),
             "alerts": len(self.episodes.by_id),
             "notifications": len(self.notifications),
+            "cases": len(self.cases),
             "digest": hashlib.sha256("\n".join(parts).encode()).hexdigest(),
         }
         if seconds is not None:
@@ -94,10 +106,14 @@ class Outputs:
         return summary
 
     def alerts(self) -> Iterable[dict[str, object]]:
-        return sorted(self.episodes.by_id.values(), key=lambda episode: (str(episode["opened_at"]), str(episode["id"])))
+        return _by_opening(self.episodes.by_id.values())
 
 
-def alert_line(episode: dict[str, object]) -> str:
+def _by_opening(records: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+    return sorted(records, key=lambda record: (str(record["opened_at"]), str(record["id"])))
+
+
+def record_line(episode: dict[str, object]) -> str:
     return json.dumps(episode, ensure_ascii=False, sort_keys=True) + "\n"
 
 

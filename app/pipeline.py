@@ -19,6 +19,8 @@ from contracts.ports import Notification, PutAway
 from contracts.reasons import Transition
 from contracts.site import Site
 from ingest.decode import Decoder, batch_of
+from notify.cases.follow import Followed, follow
+from notify.cases.state import CasesState
 from notify.telling.action_records import actions_of
 from notify.telling.adapt import adapt
 from notify.telling.plan import compile_telling
@@ -61,6 +63,7 @@ class PipelineState:
     carried: Carried | None = None  # from the sites that held before it
     ended: list[dict[str, object]] = field(default_factory=list)  # transitions of what it gave up, not told yet
     telling: TellState = field(default_factory=TellState)
+    cases: CasesState = field(default_factory=CasesState)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Span:
     decisions: pl.DataFrame = field(default_factory=lambda: empty(DECISIONS))
     notifications: list[Notification] = field(default_factory=list)  # in the order in which they are to be sent
     told: Told = field(default_factory=Told)  # how they were planned, what was held back, what operators did
+    cases: Followed = field(default_factory=Followed)  # what became of cases, and what of it is told
     took_s: dict[str, float] = field(default_factory=dict, compare=False)  # by stage: decode, windows, rules, alerts
 
 
@@ -186,9 +190,13 @@ class Pipeline:
         transitions = [*ended, *span.transitions]
         rests = self._rests(state.windows.effects)
         told = tell(self.telling, state.telling, transitions, (), rests, to, ended_at=grid_to)
+        cases = follow(self.telling, state.cases, transitions, told.actions, to, ended_at=grid_to)
         notifications = [self.words.notification(one) for one in told.planned]
+        notifications += [self.words.of_cases(one) for one in cases.planned]
         took_s, self._took_s = self._took_s, {}
-        return replace(span, transitions=transitions, notifications=notifications, told=told, took_s=took_s)
+        return replace(
+            span, transitions=transitions, notifications=notifications, told=told, cases=cases, took_s=took_s
+        )
 
     def _timed(self, stage: str, work: Callable[[], _Made]) -> _Made:
         began_s = perf_counter()

@@ -14,6 +14,7 @@ import polars as pl
 from contracts import topics
 from contracts.records import decode
 from contracts.site import Site
+from notify.cases.follow import Followed
 from notify.telling.planned import Told
 
 from .evidence.link import Broken
@@ -212,5 +213,9 @@ def together(spans: Sequence[Span]) -> Span:
             held=[one for span in spans for one in span.told.held],
             care=[one for span in spans for one in span.told.care],
             actions=[one for span in spans for one in span.told.actions],
+        ),
+        cases=Followed(
+            rows=[one for span in spans for one in span.cases.rows],
+            planned=[one for span in spans for one in span.cases.planned],
         ),
     )

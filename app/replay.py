@@ -66,11 +66,9 @@ def replay(
         for messages in cut(ordered, step_rows):
             for section in sites.sections(state, messages):
                 span = sites.step(state, section)
-                outputs.add(
-                    span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts, span.notifications
-                )
+                outputs.add_span(span)
             done += messages.height
             progress(done)
         if close and (span := sites.pipeline(state).close(state)) is not None:  # type: ignore[assignment]
-            outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts, span.notifications)
+            outputs.add_span(span)
     return outputs

@@ -1,19 +1,22 @@
-"""Operators' actions on alerts: what an operator's record may say, and who said it when.
+"""Operators' actions on alerts and cases: what an operator's record may say, and who said it when.
 
 Promises: a record that `action_of` took can be applied; an action's name is the hash of its record, so copies are one.
-Does not promise: that its episode exists or is still open; an action on none changes nothing and is kept all the same.
+Does not promise: that its episode or case exists or is still open; an action on none changes nothing and is kept all
+the same.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from .facts import FactName, Instant, Text, fact_name
 from .matching import parse_matchers
+from .reasons import Conclusion
 from .records import Record
 
 EpisodeName = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{20}$")]  # `id` of an alert's record
+CaseName = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{20}$")]
 
 
 class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,6 +43,52 @@ class Comment(_Body, kw_only=True):
 
     episode: EpisodeName
     text: Text
+
+
+class OpenCase(_Body, kw_only=True):
+    """Opens a case about an alert by hand; where its place has one open on these terms, the alert joins that."""
+
+    episode: EpisodeName
+    station: Text  # of the alert, with the level it had by then
+    level: Literal["yellow", "orange", "red"]
+    terms: Text  # name of a row of `cases:` in routes.yaml
+    reason: Text
+
+
+class NoteCase(_Body, kw_only=True):
+    """A remark that stands in the case's history."""
+
+    case: CaseName
+    text: Text
+
+
+class ReplyCase(_Body, kw_only=True):
+    """What the enterprise answers."""
+
+    case: CaseName
+    text: Text
+
+
+class ReturnCase(_Body, kw_only=True):
+    """The reply does not do: the time to reply begins anew."""
+
+    case: CaseName
+    reason: Text
+
+
+class CloseCase(_Body, kw_only=True):
+    """Ends the case, whatever its alerts do."""
+
+    case: CaseName
+    conclusion: Conclusion
+    reason: Text
+
+
+class ReopenCase(_Body, kw_only=True):
+    """Takes a closed case up again; its times begin anew."""
+
+    case: CaseName
+    reason: Text
 
 
 SILENCE_MAX = timedelta(days=31)  # what is forgotten silences nobody for good
@@ -75,6 +124,12 @@ ACTIONS: dict[str, type[_Body]] = {
     "comment": Comment,
     "silence": Silence,
     "unsilence": Unsilence,
+    "open_case": OpenCase,
+    "note_case": NoteCase,
+    "reply_case": ReplyCase,
+    "return_case": ReturnCase,
+    "close_case": CloseCase,
+    "reopen_case": ReopenCase,
 }
 
 

@@ -132,6 +132,41 @@ class Telling(StrEnum):
     REPEAT = "repeat"  # still open, and nobody has acknowledged it
     ESCALATION = "escalation"  # nobody has acknowledged it for so long
     MISSED = "missed"  # it came and went while it was silenced; told once the silence is over
+    CASE = "case"  # something happened to cases, not to alerts
+
+
+class CaseEvent(StrEnum):
+    """What happened to a case (督办). Append-only history."""
+
+    OPENED = "opened"
+    JOINED = "joined"  # one more alert belongs to it
+    RAISED = "raised"  # one of its alerts has reached a higher level than any before
+    LEFT = "left"  # an alert of it was withdrawn; the case stays
+    NOTED = "noted"
+    REPLIED = "replied"  # by the enterprise
+    RETURNED = "returned"  # the reply does not do; another one is due
+    REPLY_OVERDUE = "reply_overdue"
+    CLOSE_OVERDUE = "close_overdue"
+    CLOSED = "closed"  # by a person, never by its alerts
+    REOPENED = "reopened"
+    NO_EFFECT = "no_effect"  # somebody's action that did not fit how the case stood by then
+
+
+class CaseState(StrEnum):
+    AWAITING_REPLY = "awaiting_reply"
+    REPLIED = "replied"  # the centre is to look at the reply
+    OPEN = "open"  # no reply is asked for, and none came
+    CLOSED = "closed"
+
+
+class Conclusion(StrEnum):
+    """With what a case is closed."""
+
+    REMEDIED = "remedied"
+    HANDED_OVER = "handed_over"  # to enforcement
+    EXCUSED = "excused"  # start-up, shut-down, approved stop, maintenance: as marks and approvals have it
+    INSTRUMENT_FAULT = "instrument_fault"  # of the analyser, or of the transmission
+    NOT_CONFIRMED = "not_confirmed"
 
 
 class HeldBack(StrEnum):

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from .channels import MailAddress, Phone
 from .durations import format_duration, parse_duration
 from .matching import Matchers, check_key, check_values
-from .reasons import Transition
+from .reasons import CaseEvent, Transition
 from .strict import Identifier, Strict
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
@@ -31,6 +31,12 @@ TOLD = (
 )
 # Those that only correct history: they may wait for a fixed time of the day.
 REVISIONS = (Transition.WITHDRAWN, Transition.AMENDED, Transition.FIRED_IN_RETROSPECT)
+
+# Events of a case people are told of, where its terms do not name them.
+CASE_TOLD = (
+    *(CaseEvent.OPENED, CaseEvent.REPLIED, CaseEvent.RETURNED, CaseEvent.REPLY_OVERDUE, CaseEvent.CLOSE_OVERDUE),
+    *(CaseEvent.CLOSED, CaseEvent.REOPENED),
+)
 
 _HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
@@ -96,6 +102,12 @@ def _some(values: tuple) -> tuple:
     return values
 
 
+def _some_key(matchers: Matchers) -> Matchers:
+    if not matchers:
+        raise ValueError("is empty: every alert would be a case; say which, for example {level: [red]}")
+    return matchers
+
+
 Names = Annotated[tuple[Identifier, ...], AfterValidator(_some)]
 Hours = Annotated[str, AfterValidator(_readable_hours)]
 Span = Annotated[Duration, AfterValidator(_positive)]
@@ -136,13 +148,18 @@ class Roster(Strict):
     otherwise: Names
 
 
-class Step(Strict):
-    """Who is told as well, so long after the alert was told and while nobody has acknowledged it."""
+class Informed(Strict):
+    """Whom something tells, and by what."""
 
-    after: Span
     channels: Names
     people: tuple[Identifier, ...] = ()
     roster: Identifier | None = None
+
+
+class Step(Informed):
+    """Who is told as well, so long after the alert was told and while nobody has acknowledged it."""
+
+    after: Span
 
 
 class Quiet(Hourly):
@@ -209,6 +226,21 @@ class Flapping(Strict):
     within: Span = timedelta(minutes=30)
 
 
+class CaseTerms(Informed):
+    """Alerts that match open a case (督办), or join the one that is open at their place on the same terms."""
+
+    case: Identifier
+    match: Annotated[Match, AfterValidator(_some_key)]
+    per: Literal["station", "outlet", "enterprise", "park"] = "outlet"  # the place; alerts without one: their station
+    reply_within: Span | None = None  # so long the enterprise has to reply; none: no reply is asked for
+    close_within: Span | None = None
+    language: Literal["zh", "en"] | None = None  # none: the channel's
+    tells: tuple[CaseEvent, ...] = CASE_TOLD
+    wait: Duration = timedelta(minutes=1)  # what happens to its cases meanwhile is told together
+    told_in: Hourly | None = None  # what happens outside of these hours is told when they begin; none: at any hour
+    overdue: Informed | None = None  # told as well of what is overdue
+
+
 class Routing(Strict):
     """`routes.yaml`."""
 
@@ -219,3 +251,4 @@ class Routing(Strict):
     inhibit: tuple[Inhibition, ...] = ()
     storm: Storm | None = Storm()
     flapping: Flapping | None = Flapping()
+    cases: tuple[CaseTerms, ...] = ()

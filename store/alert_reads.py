@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from contracts.reasons import OVER
 
+from .case_rows import CaseTables
 from .sqlite_damage import NamingConnection
 from .state_db import MIGRATIONS, SpanRow
 from .telling_rows import TellingTables
@@ -67,6 +68,7 @@ class Reading:
     def __init__(self, connection: sqlite3.Connection):
         self._connection = connection
         self.telling = TellingTables(connection)
+        self.cases = CaseTables(connection)
 
     # -- episodes
 

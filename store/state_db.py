@@ -16,6 +16,8 @@ from pathlib import Path
 from contracts.ports import Notification
 from contracts.reasons import Receipt
 
+from .case_rows import MIGRATION as CASES
+from .case_rows import CaseTables
 from .parquet import TEMPORARY, unlink_durably
 from .spans import SUFFIX, span_name
 from .sqlite_damage import StateDamaged
@@ -66,6 +68,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # ... and are most often of what is open (store.alert_reads)
         "CREATE INDEX episodes_open ON episodes (opened_at, id) WHERE state IN ('pending', 'firing', 'no_data')",
     ),
+    CASES,
 )
 RECEIPTS_START = "0" * 64  # what the first receipt continues
 
@@ -117,6 +120,7 @@ class StateDb:
         self._path = path
         self._connection = open_tables(path, MIGRATIONS, StateError, busy_timeout_s=_BUSY_TIMEOUT_S)
         self.telling = TellingTables(self._connection)
+        self.cases = CaseTables(self._connection)
 
     def __enter__(self) -> "StateDb":
         return self
@@ -138,13 +142,15 @@ class StateDb:
         transitions: Sequence[Mapping[str, object]] = (),
         notifications: Sequence[Notification] = (),
         telling: TellingRows = TellingRows(),
+        cases: Sequence[Mapping[str, object]] = (),
         now_us: int,
         made_for: str | None = None,
     ) -> None:
         """Commits a span whose file is already durable, with everything it decided.
 
         episodes replace those of the same id; withdrawn ids are deleted; a notification whose (key, channel) is known
-        already is left as it is. made_for: fingerprint of the site and rules that decided it; None: not known.
+        already is left as it is. cases: events of cases, as CaseTables.add takes them. made_for: fingerprint of the
+        site and rules that decided it; None: not known.
         Raises SpanOutOfOrder, and then nothing was changed.
         """
         with transaction(self._connection) as connection:
@@ -181,6 +187,7 @@ class StateDb:
                 ],
             )
             self.telling.add(telling, notifications)
+            self.cases.add(cases)
 
     def last_span(self) -> SpanRow | None:
         row = self._connection.execute("SELECT * FROM spans ORDER BY seq DESC LIMIT 1").fetchone()

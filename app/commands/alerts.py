@@ -2,35 +2,30 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from contracts.civil_time import local
 from contracts.clock import SystemClock
 from contracts.durations import parse_duration
 from contracts.matching import format_matchers, matches, parse_matchers
 from contracts.reasons import OVER
 from contracts.site import Site
 from notify.telling.labels import Labeller
-from store.alert_reads import NotReadable, Reading, Wanted, reading
+from store.alert_reads import NotReadable, Wanted, reading
 from store.sqlite_damage import StateDamaged
 
+from ..operators.named import SHOWN_NAME, alert_named, civil_text, instant_of, one_named, open_state
 from ..operators.record import civil, instant, interval, state_directory, submit, words
 from ..site.files import load_site
 from ..texts.texts import Texts
 from .mark import BY, JSON, REASON, SITE, STATE, WAIT
 
-SHOWN_NAME = 8  # characters of an alert's name: enough to give it to the next command
-SHORTEST_NAME = 4
 LISTED = 200
 EPISODE = Annotated[str, typer.Argument(help="The alert's name, or the beginning of it.")]
 SILENCE = Annotated[str, typer.Argument(help="The silence's name, or the beginning of it.")]
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def list_command(
@@ -44,7 +39,7 @@ def list_command(
     """Show alerts, the latest first: what they say, and who takes care of them."""
     whole = load_site(site)
     stations = None if station is None else [station]
-    with _reading(state) as found:
+    with open_state(state) as found:
         states = None if all_ else sorted({row["state"] for row in found.episodes(Wanted(), None, -1)} - set(OVER))
         rows = found.episodes(Wanted(stations=stations, states=states, level=level), None, LISTED)
         care, untold = found.telling.attention(), found.telling.told_to_nobody()
@@ -65,8 +60,8 @@ def list_command(
 def show_command(episode: EPISODE, state: STATE, site: SITE, as_json: JSON = False) -> None:
     """Show one alert: what it says, its history, what people did, who was told, what was held back and why."""
     whole = load_site(site)
-    with _reading(state) as found:
-        row = _named(found, episode)
+    with open_state(state) as found:
+        row = alert_named(found, episode)
         name = str(row["id"])
         history = found.transitions_of(name, 0, -1)
         told, held = found.telling.told_of(name), found.telling.held_back(name)
@@ -88,12 +83,12 @@ def show_command(episode: EPISODE, state: STATE, site: SITE, as_json: JSON = Fal
         to = f" for {people}" if people else ""
         lines.append((one["tick"], 2, f"{body['kind']} to {one['channel']}{to}: {one['state']}"))
     for one in held:
-        until = f" until {_at(one['until'], whole)}" if one["until"] is not None else ""
+        until = f" until {civil_text(one['until'], whole)}" if one["until"] is not None else ""
         lines.append(
             (one["tick"], 3, f"{one['transition']} not told by {one['route'] or 'any route'}: {one['why']}{until}")
         )
     for at, _, said in sorted(lines):
-        typer.echo(f"  {_at(at, whole)}  {said}")
+        typer.echo(f"  {civil_text(at, whole)}  {said}")
 
 
 def acknowledge_command(
@@ -164,9 +159,9 @@ def unsilence_command(
     silence: SILENCE, state: STATE, reason: REASON, by: BY = None, wait: WAIT = "3s", as_json: JSON = False
 ) -> None:
     """End a silence before its time."""
-    with _reading(state) as found:
+    with open_state(state) as found:
         names = [str(one["name"]) for one in found.telling.actions("silence")]
-    (name,) = _one(silence, names, "SILENCE", "silence")
+    name = one_named(silence, names, "SILENCE", "silence")
     body = {"about": name, "reason": words(reason, "--reason")}
     submit(state, "unsilence", by, wait, as_json, [f"ends the silence {name[:SHOWN_NAME]}"], **body)
 
@@ -179,10 +174,10 @@ def silences_command(
 ) -> None:
     """Show silences: which alerts, until when, by whom and why."""
     whole = load_site(site)
-    with _reading(state) as found:
+    with open_state(state) as found:
         silences, ended = found.telling.actions("silence"), found.telling.actions("unsilence")
         last = found.last_span()
-    now = None if last is None or last.clock_to is None else EPOCH + timedelta(microseconds=last.clock_to)
+    now = None if last is None else instant_of(last.clock_to)
     rows = [_silence(one, ended, now) for one in silences]
     rows = [row for row in rows if all_ or row["state"] != "over"]
     if as_json:
@@ -229,38 +224,9 @@ def _matching(state: Path, matchers: dict[str, tuple[str, ...]], site: Site) -> 
     return [f"{n} of {len(rows)} open alerts fall under it"]
 
 
-@contextmanager
-def _reading(state: Path) -> Iterator[Reading]:
-    try:
-        with reading(state_directory(state)) as found:
-            yield found
-    except (NotReadable, sqlite3.Error, StateDamaged) as error:
-        typer.echo(f"{state}: {error}", err=True)
-        raise typer.Exit(1) from error
-
-
 def _row(state: Path, name: str) -> dict[str, Any]:
-    with _reading(state) as found:
-        return _named(found, name)
-
-
-def _named(found: Reading, name: str) -> dict[str, Any]:
-    """The one alert whose name begins so; one that was withdrawn by its whole name."""
-    if (row := found.episode(name)) is not None:
-        return row
-    rows = {str(row["id"]): row for row in found.episodes(Wanted(), None, -1)}
-    (whole,) = _one(name, list(rows), "EPISODE", "alert")
-    return rows[whole]
-
-
-def _one(name: str, names: list[str], hint: str, what: str) -> list[str]:
-    if len(name) < SHORTEST_NAME:
-        raise typer.BadParameter(f"{name!r}: give at least {SHORTEST_NAME} characters", param_hint=hint)
-    its = [one for one in names if one.startswith(name.lower())]
-    if len(its) != 1:
-        said = f"{name} begins the names of {len(its)}; give more of it" if its else f"no {what} is named {name}"
-        raise typer.BadParameter(said, param_hint=hint)
-    return its
+    with open_state(state) as found:
+        return alert_named(found, name)
 
 
 def _line(row: dict[str, Any], texts: Texts) -> str:
@@ -280,7 +246,7 @@ def _care(care: dict[str, object] | None) -> dict[str, object] | None:
 def _care_words(care: dict[str, object], site: Site) -> str:
     parts = []
     if care["acknowledged_by"] is not None:
-        at = _at(care["acknowledged_at"], site)
+        at = civil_text(care["acknowledged_at"], site)
         parts.append(f"acknowledged by {care['acknowledged_by']} at {at}: {care['acknowledge_reason']}")
     if care["assigned_to"] is not None:
         parts.append(f"assigned to {care['assigned_to']} by {care['assigned_by']}")
@@ -288,10 +254,4 @@ def _care_words(care: dict[str, object], site: Site) -> str:
 
 
 def _iso(us: object) -> str | None:
-    return None if us is None else (EPOCH + timedelta(microseconds=int(str(us)))).isoformat()
-
-
-def _at(us: object, site: Site) -> str:
-    if us is None:
-        return "-"
-    return local(EPOCH + timedelta(microseconds=int(str(us))), site.time_zone).strftime("%Y-%m-%d %H:%M:%S")
+    return None if (at := instant_of(us)) is None else at.isoformat()

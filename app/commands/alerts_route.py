@@ -10,7 +10,7 @@ import typer
 from contracts.civil_time import local
 from contracts.durations import format_duration, parse_duration
 from contracts.matching import parse_matchers
-from contracts.reasons import Transition
+from contracts.reasons import Telling, Transition
 from contracts.site import Site
 from notify.telling.civil_duty import beyond_calendar
 
@@ -68,13 +68,13 @@ def _as_text(tried: Tried, trial: Trial, site: Site) -> list[str]:
     known = [f"{key}={value}" for key, value in tried.labels.items() if value and key != "episode"]
     lines = [f"alert: {' '.join(known)}"]
     lines += [f"route {one.route} {one.why}" for one in tried.routes]
-    lines.append("told:" if tried.told.planned else "told: nobody")
-    for one in tried.told.planned:
+    lines.append("told:" if tried.said else "told: nobody")
+    for one in tried.said:
         step = f" {one.step}" if one.step else ""
         people = [tried.plan.people[name] for name in one.people]
         to = ", ".join(f"{person.name_zh} ({person.person})" for person in people) or "whoever reads the channel"
-        said = f"{one.kind}{step}, {one.items[0].transition}"
-        lines.append(f"  {when(one.tick)}  {one.channel}: {said}; {to}; route {one.route}")
+        by = f"case {one.route}" if one.kind == Telling.CASE else f"route {one.route}"
+        lines.append(f"  {when(one.at)}  {one.channel}: {one.kind}{step}, {one.transition}; {to}; {by}")
     if tried.told.held:
         lines.append("held back:")
     for held in tried.told.held:
@@ -90,18 +90,7 @@ def _as_data(tried: Tried) -> dict[str, Any]:
     return {
         "alert": tried.labels,
         "routes": [vars(one) for one in tried.routes],
-        "told": [
-            {
-                "at": one.tick.isoformat(),
-                "channel": one.channel,
-                "kind": str(one.kind),
-                "step": one.step,
-                "transition": one.items[0].transition,
-                "people": list(one.people),
-                "route": one.route,
-            }
-            for one in tried.told.planned
-        ],
+        "told": [vars(one) | {"at": one.at.isoformat(), "people": list(one.people)} for one in tried.said],
         "held_back": [
             {
                 "at": one.tick.isoformat(),

@@ -31,7 +31,7 @@ def replay_command(
     step_rows: Annotated[int, typer.Option(help="Messages a step: memory and speed, never results.")] = STEP_ROWS,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Judge a feed: aggregates.parquet, verdicts.parquet, alerts.ndjson, notifications.ndjson and summary.json."""
+    """Judge a feed: aggregates and verdicts (.parquet), alerts, notifications and cases (.ndjson), summary.json."""
     if site is None and state is None:
         raise typer.BadParameter("name the site's directory, or the state directory that keeps it", param_hint="--site")
     given = None if site is None else from_directory(site)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from itertools import zip_longest
 
 from contracts.ports import Notification
+from contracts.reasons import Telling
 from notify.telling.planned import key_of
 from store.journal import epoch_us
 from store.telling_rows import CARE, TellingRows, episodes_of
@@ -100,7 +101,8 @@ def _check_key(place: str, row: Row, decided: Mapping[str, int]) -> None:
     try:
         tick = datetime.fromisoformat(body["tick"])
         about = body["episodes"].items()
-        expected = key_of(body["kind"], tick, str(row["channel"]), body["step"], about)
+        its = body["cases"].items() if body["kind"] == Telling.CASE else about
+        expected = key_of(body["kind"], tick, str(row["channel"]), body["step"], its)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Broken("alerts", place, f"its body does not say what it tells of: {error!r}") from error
     if row["key"] != expected:

@@ -24,7 +24,7 @@ from store.telling_rows import TellingRows
 from ..pipeline import PipelineState, Span
 from ..reloading import Sites, together
 from ..service.collector import journal_directory
-from ..service.committed import telling_rows
+from ..service.committed import case_rows, telling_rows
 from ..site.kept import KeptSite
 from .journal import Rows
 from .link import Broken, instant, short
@@ -66,6 +66,7 @@ class Derivation:
         self._derived_n = 0  # so many of the transitions
         self.notifications: dict[tuple[object, object], Notification] = {}  # by key and channel
         self.told: list[TellingRows] = []  # span by span
+        self.cases: list[Row] = []  # events, in order
         self.used: list[tuple[int, KeptSite]] = [(1, sites[0])]  # from which span on
 
     @property
@@ -181,6 +182,7 @@ class Derivation:
         for item in made.notifications:
             self.notifications.setdefault((item.key, item.channel), item)
         self.told.append(telling_rows(made))
+        self.cases += case_rows(made)
 
     def _wrong_transition(self, made: Span) -> Broken | None:
         """The first transition of the span that was not committed so."""

@@ -21,6 +21,7 @@ FILE = "state.db"
 LINK_SPANS, LINK_RECEIPTS = "spans", "receipts"
 _CHAINED = 2  # user_version from which receipts carry a chain
 _TOLD = 5  # ... from which it says how people are told
+_CASES = 8  # ... from which it has cases
 
 _UNREADABLE = (sqlite3.Error, OverflowError, UnicodeDecodeError)
 _TEXT, _INTEGER = (str,), (int,)
@@ -74,6 +75,16 @@ _COLUMNS: dict[str, dict[str, tuple[type, ...]]] = {
         "until": (int, type(None)),
     },
     "told": dict.fromkeys(("episode", "key", "channel"), _TEXT),
+    "cases": {
+        **dict.fromkeys(("id", "terms", "state", "level", "station", "body"), _TEXT),
+        "opened_at": _INTEGER,
+        **dict.fromkeys(("closed_at", "reply_due_at", "close_due_at"), (int, type(None))),
+    },
+    "case_events": {
+        **dict.fromkeys(("seq", "tick"), _INTEGER),
+        **dict.fromkeys(("case_id", "event", "actor", "text", "body"), _TEXT),
+        "episode": (str, type(None)),
+    },
     "receipts": {
         "seq": _INTEGER,
         "key": _TEXT,
@@ -103,6 +114,8 @@ class Committed:
     attention: list[Row]
     held_back: list[Row]
     told: list[Row]
+    cases: list[Row]
+    case_events: list[Row]
 
 
 class StateEvidence:
@@ -149,6 +162,8 @@ class StateEvidence:
                 attention=list(self._rows("attention", "episode")) if version >= _TOLD else [],
                 held_back=list(self._rows("held_back", "seq")) if version >= _TOLD else [],
                 told=list(self._rows("told", "rowid")) if version >= _TOLD else [],
+                cases=list(self._rows("cases", "id")) if version >= _CASES else [],
+                case_events=list(self._rows("case_events", "seq")) if version >= _CASES else [],
             )
         finally:
             execute("COMMIT")

@@ -21,7 +21,7 @@ from store.state_db import SpanRow
 from store.state_lock import UPKEEP, state_lock
 
 from ..site.kept import KeptSite, check_files, from_directory, from_kept
-from . import alerts
+from . import alerts, cases
 from . import anchor as anchors
 from .archive import ArchiveEvidence, with_day
 from .derive import Derivation, Frames, Group
@@ -156,6 +156,7 @@ class _Walk:
         alerts.check_outbox(committed, transitions, derivation.notifications if derivation else None)
         if derivation:
             alerts.check_telling(committed, derivation.told)
+        cases.check_cases(committed, derivation.cases if derivation else None)
         self._finish(digests)
 
     def _sites(self, site_dir: Path | None, quick: bool) -> list[KeptSite]:

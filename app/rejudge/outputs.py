@@ -19,7 +19,7 @@ from contracts.frames import SCHEMA_VERSION, VERDICTS, empty
 from contracts.site import Site
 from store.parquet import SCHEMA_KEY, VERSION_KEY, replacing, schema_name
 
-from ..outputs import Outputs, alert_line
+from ..outputs import Outputs, record_line
 from ..pipeline import Episodes
 from ..rule_tests.diff import ALERT_CONTENT, ALERT_KEY, Difference, differences, key_of
 from .compare import CHANGES, counts
@@ -47,7 +47,7 @@ def finish(out: Path, rejudged: Rejudged) -> Found:
     changed = _together(rejudged.parts.named("changes-*.arrow"), out / "changes.parquet", CHANGES)
     alerts = Outputs(episodes=Episodes(dict(rejudged.new_alerts))).alerts()
     with replacing(out / "alerts.ndjson") as temporary:
-        temporary.write_text("".join(map(alert_line, alerts)), encoding="utf-8")
+        temporary.write_text("".join(map(record_line, alerts)), encoding="utf-8")
     sides = [_by_key(side) for side in (rejudged.old_alerts, rejudged.new_alerts)]
     differ = list(differences(sides[0], sides[1], ALERT_CONTENT))
     same = len(sides[0].keys() & sides[1].keys()) - sum(one.what == "changes" for one in differ)

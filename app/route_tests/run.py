@@ -11,7 +11,7 @@ from pathlib import Path
 from contracts.civil_time import local
 from contracts.durations import format_duration, parse_duration
 from contracts.site import Site
-from notify.telling.planned import Held, Planned
+from notify.telling.planned import Held
 
 from ..rule_tests.run import Line, Problem, Result
 from ..site.yaml_lines import Lines, SiteError, SiteErrors, read_yaml_with_lines, validate
@@ -62,7 +62,7 @@ def run_route_case(case: RouteCase) -> Result:
 
 
 def _compare(case: RouteCase, tried: Tried) -> Iterator[Problem]:
-    left = [_told(one) for one in tried.told.planned]
+    left = [vars(one) for one in tried.said]
     for n, row in enumerate(case.test.expect):
         wanted = _wanted(case, row)
         match = next((one for one in left if not _differing(wanted, one)), None)
@@ -81,11 +81,6 @@ def _compare(case: RouteCase, tried: Tried) -> Iterator[Problem]:
         if not any(not _differing(wanted, one) for one in held):
             near = next((one for one in held if one["why"] == wanted["why"]), held[0] if held else None)
             yield Problem(case.line("held_back", n), "was not held back so", _lines(case, wanted, near))
-
-
-def _told(one: Planned) -> Found:
-    about = {"channel": one.channel, "at": one.tick, "people": one.people, "kind": str(one.kind), "step": one.step}
-    return about | {"transition": one.items[0].transition, "route": one.route}
 
 
 def _held(one: Held) -> Found:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from contracts.civil_time import with_offset
 from contracts.matching import check_key, parse_matchers
-from contracts.reasons import HeldBack, Telling, Transition
+from contracts.reasons import CaseEvent, HeldBack, Telling, Transition
 from contracts.routing import Level, Span
 from contracts.strict import Identifier, Strict
 
@@ -37,7 +37,7 @@ class ToldRow(Strict):
     at: str | None = None  # 30s after the alert, or an instant
     people: tuple[Identifier, ...] | None = None
     kind: Literal[tuple(map(str, Telling))] | None = None  # type: ignore[valid-type]
-    transition: Literal[tuple(map(str, Transition))] | None = None  # type: ignore[valid-type]
+    transition: Literal[(*map(str, Transition), *map(str, CaseEvent))] | None = None  # type: ignore[valid-type]
     step: int | None = None
     route: Identifier | None = None
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from contracts.actions import Action
 from contracts.matching import ALERT_KEYS, matches
-from contracts.reasons import LEVELS, Transition
+from contracts.reasons import LEVELS, Telling, Transition
 from contracts.site import Site
+from notify.cases.follow import Followed, follow
+from notify.cases.state import CasesState
 from notify.telling.labels import Labeller, Labels
 from notify.telling.plan import TellPlan, compile_telling
 from notify.telling.planned import Told
@@ -40,11 +42,38 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class Said:
+    """A notification that would go out."""
+
+    at: datetime
+    channel: str
+    kind: str
+    step: int
+    transition: str  # of a case its event
+    people: tuple[str, ...]
+    route: str  # of a case the name of its terms
+
+
+@dataclass(frozen=True)
 class Tried:
     plan: TellPlan
     labels: Labels
     told: Told
+    cases: Followed
     routes: list["RouteSaid"] = field(default_factory=list)
+
+    @property
+    def said(self) -> list[Said]:
+        """Of the alert and of its case, in the order of time."""
+        of_alerts = [
+            Said(one.tick, one.channel, str(one.kind), one.step, one.items[0].transition, one.people, one.route)
+            for one in self.told.planned
+        ]
+        of_cases = [
+            Said(one.tick, one.channel, str(Telling.CASE), 0, one.event, one.people, one.terms)
+            for one in self.cases.planned
+        ]
+        return sorted([*of_alerts, *of_cases], key=lambda one: one.at)
 
 
 @dataclass(frozen=True)
@@ -89,7 +118,8 @@ def try_out(site: Site, trial: Trial) -> Tried:
         actions.append(_action("acknowledge", trial.at + trial.acknowledged, episode=str(record["id"])))
     rows = [row for row in rows if row["tick"] <= trial.at + trial.until]
     told = tell(plan, TellState(), rows, actions, Rests(), trial.at + trial.until)
-    return Tried(plan, labels, told, _routes(plan, labels))
+    cases = follow(plan, CasesState(), rows, told.actions, trial.at + trial.until)
+    return Tried(plan, labels, told, cases, _routes(plan, labels))
 
 
 def _completed(site: Site, given: Mapping[str, str], at: datetime) -> dict[str, str]:

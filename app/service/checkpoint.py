@@ -17,6 +17,9 @@ import polars as pl
 
 from contracts.frames import MESSAGES
 from contracts.ports import PutAway
+from notify.cases.state import CasesState
+from notify.cases.state import from_json as cases_of
+from notify.cases.state import to_json as cases_json
 from notify.telling.state import TellState, from_json, to_json
 from rules.alerts.episodes import Machine
 from rules.alerts.update import AlertState
@@ -35,7 +38,7 @@ from ..pipeline import PipelineState
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT_VERSION = 7  # raised when what the pipeline remembers changes its shape: an older one is not used
+CHECKPOINT_VERSION = 8  # raised when what the pipeline remembers changes its shape: an older one is not used
 KEPT = 2
 PUT_AWAY = "put_away"
 SUFFIX = ".checkpoint"
@@ -101,6 +104,7 @@ def write_checkpoint(directory: Path, made_for: str, journal_to_us: int, state: 
             "effects": windows.effects if windows else no_effects(),
             "before_clock": pl.DataFrame(schema=MESSAGES) if state.before_clock is None else state.before_clock,
             "telling": pl.DataFrame({"telling": [to_json(state.telling)]}),
+            "cases": pl.DataFrame({"cases": [cases_json(state.cases)]}),
             "points": state.carried.points if state.carried else pl.DataFrame(schema=CARRIED_POINTS),
             "bindings": state.carried.bindings if state.carried else pl.DataFrame(schema=CARRIED_BINDINGS),
         },
@@ -137,6 +141,7 @@ def read_checkpoint(
             frames = read_span(path)
             rest = msgspec.json.decode(frames["rest"]["rest"][0], type=_Rest)
             telling = from_json(frames["telling"]["telling"][0]) if "telling" in frames else TellState()
+            cases = cases_of(frames["cases"]["cases"][0]) if "cases" in frames else CasesState()
         except (SpanDamaged, msgspec.DecodeError) as error:
             log.warning("the checkpoint %s is damaged, an older one or the journal is used: %s", path, error)
             continue
@@ -170,6 +175,7 @@ def read_checkpoint(
             carried=carried,
             ended=ended,
             telling=telling,
+            cases=cases,
         )
         return Checkpoint(rest.journal_to_us, state)
     return None

@@ -1,4 +1,4 @@
-"""What of a decided span goes into state.db: counts, transitions, episodes, what was held back. Pure."""
+"""What of a decided span goes into state.db: counts, transitions, episodes, what was held back, cases. Pure."""
 
 from datetime import datetime
 from typing import Any
@@ -48,6 +48,22 @@ def held_rows(span: Span) -> list[dict[str, Any]]:
             "detail": one.detail,
         }
         for one in span.told.held
+    ]
+
+
+def case_rows(span: Span) -> list[dict[str, Any]]:
+    """Events of cases, as store.case_rows takes them."""
+    return [
+        {
+            "tick": epoch_us(one.tick),
+            "case_id": one.record["id"],
+            "event": str(one.event),
+            "actor": one.actor,
+            "text": one.text,
+            "episode": one.episode,
+            "body": one.record,
+        }
+        for one in span.cases.rows
     ]
 
 

@@ -33,7 +33,7 @@ from ..reloading import Sites, together
 from ..site.kept import KeptSite, from_kept
 from .checkpoint import fingerprint, names_put_away, read_checkpoint, remove_unfinished, write_checkpoint
 from .collector import journal_directory
-from .committed import counts_of, episodes_after, frames_of, telling_rows, transition_rows, withdrawn
+from .committed import case_rows, counts_of, episodes_after, frames_of, telling_rows, transition_rows, withdrawn
 from .disk_room import NoRoom, when_there_is_room
 from .recovery import Comparison, Progress, Recovering, groups, write_down
 
@@ -301,6 +301,7 @@ class Engine:
             transitions=transition_rows(span),
             notifications=span.notifications,
             telling=telling_rows(span),
+            cases=case_rows(span),
             now_us=epoch_us(self.clock.now()),
             made_for=self._made_for,
         )

@@ -22,4 +22,5 @@ def export(state_dir: Path) -> Outputs:
             outputs.episodes.apply([{"transition": row["transition"], "episode": row["body"]}])
         for told in db.telling.notifications():
             outputs.notifications.append(notification_line(Notification(**told)))
+        outputs.cases = {str(one["id"]): one for one in db.cases.records()}
     return outputs

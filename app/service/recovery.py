@@ -25,7 +25,7 @@ from store.state_db import SpanRow, StateDb
 from ..evidence.link import Broken, short
 from ..evidence.rows import Bags, difference
 from ..pipeline import Span
-from .committed import counts_of, frames_of, held_rows, transition_rows
+from .committed import case_rows, counts_of, frames_of, held_rows, transition_rows
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,8 @@ class Comparison:
         """What was to be sent when, and what was held back."""
         if (ticks := _ticks(group)) is None:
             return
-        told = {(one.key, one.channel): epoch_us(one.tick) for one in made.told.planned}
+        planned = [*made.told.planned, *made.cases.planned]
+        told = {(one.key, one.channel): epoch_us(one.tick) for one in planned}
         committed = self._db.telling.notified_between(*ticks)
         for key, channel in sorted(told.keys() ^ committed):
             other = "it was never put into the outbox" if (key, channel) in told else "the journals do not give it"
@@ -162,6 +163,12 @@ class Comparison:
         if again != kept:
             odd = next(iter(set(again) ^ set(kept)), "the same rows in another order")
             self._differ("what was held back", group[0].seq, group[-1].seq, short(odd, 400))
+        again, kept = (
+            [_text(row) for row in rows] for rows in (case_rows(made), self._db.cases.events_between(*ticks))
+        )
+        if again != kept:
+            odd = next(iter(set(again) ^ set(kept)), "the same rows in another order")
+            self._differ("cases", group[0].seq, group[-1].seq, short(odd, 400))
 
     def _check_rows(self, group: Sequence[SpanRow], made: Span) -> None:
         again = frames_of(made)

@@ -1,4 +1,4 @@
-"""Reads `routes.yaml`: people, rosters, routes, inhibitions.
+"""Reads `routes.yaml`: people, rosters, routes, inhibitions, terms of cases.
 
 Promises: what came back names only people, rosters, channels and places there are; every mistake is told with line and
 key. Does not know the rules: `greenisland rules check` says which rule of a match there is not.
@@ -11,7 +11,7 @@ from typing import get_args
 
 from contracts.matching import Matchers
 from contracts.reasons import LEVELS
-from contracts.routing import Routing
+from contracts.routing import Informed, Route, Routing
 from contracts.site import FACILITY_SUBJECT, PARK_SUBJECT, LimitBasis, Medium
 
 from .yaml_lines import Loc, SiteError, SiteErrors, read_yaml_with_lines, suggestion, validate
@@ -69,19 +69,18 @@ def _mistakes(routing: Routing, named: Named) -> Iterator[tuple[Loc, str]]:
     yield from _twice("rosters", rosters)
     yield from _twice("routes", [one.route for one in routing.routes])
     yield from _twice("inhibit", [one.inhibition for one in routing.inhibit])
+    yield from _twice("cases", [one.case for one in routing.cases])
     for n, roster in enumerate(routing.rosters):
         yield from _unknown(("rosters", n, "otherwise"), roster.otherwise, people, "none of the people")
         for at, turn in enumerate(roster.turns):
             yield from _unknown(("rosters", n, "turns", at, "who"), turn.who, people, "none of the people")
+    for loc, one in _informing(routing):
+        yield from _unknown((*loc, "people"), one.people, people, "none of the people")
+        yield from _unknown((*loc, "roster"), [one.roster] if one.roster else [], rosters, "no roster")
+        yield from _unknown((*loc, "channels"), one.channels, named.channels, "no channel of site.yaml")
+    for n, terms in enumerate(routing.cases):
+        yield from _places(("cases", n, "match"), terms.match, named)
     for n, route in enumerate(routing.routes):
-        who = [
-            (("routes", n), route),
-            *((("routes", n, "escalate", at), step) for at, step in enumerate(route.escalate)),
-        ]
-        for loc, one in who:
-            yield from _unknown((*loc, "people"), one.people, people, "none of the people")
-            yield from _unknown((*loc, "roster"), [one.roster] if one.roster else [], rosters, "no roster")
-            yield from _unknown((*loc, "channels"), one.channels, named.channels, "no channel of site.yaml")
         for at, quiet in enumerate(route.quiet):
             yield from _unknown(
                 ("routes", n, "quiet", at, "channels"), quiet.channels, named.channels, "no channel of site.yaml"
@@ -95,6 +94,17 @@ def _mistakes(routing: Routing, named: Named) -> Iterator[tuple[Loc, str]]:
             later = routing.routes[n + 1].route
             yield ("routes", n + 1), f"{later!r} is never reached: {route.route!r} before it takes every alert"
             return
+
+
+def _informing(routing: Routing) -> Iterator[tuple[Loc, Route | Informed]]:
+    """Everything that names channels, people and a roster."""
+    for n, route in enumerate(routing.routes):
+        yield ("routes", n), route
+        yield from ((("routes", n, "escalate", at), step) for at, step in enumerate(route.escalate))
+    for n, terms in enumerate(routing.cases):
+        yield ("cases", n), terms
+        if terms.overdue is not None:
+            yield ("cases", n, "overdue"), terms.overdue
 
 
 def _twice(key: str, names: list[str]) -> Iterator[tuple[Loc, str]]:

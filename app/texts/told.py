@@ -5,6 +5,7 @@ says how many there are.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,10 +15,12 @@ from contracts.ports import Notification
 from contracts.reasons import Telling, Transition
 from contracts.routing import Flapping
 from contracts.site import Site
+from notify.cases.follow import CasePlanned
 from notify.telling.plan import TellPlan
 from notify.telling.planned import Item, Planned
 from rules.tables.judgement import Judgements
 
+from .cases import CaseTexts
 from .texts import Texts
 
 LINES_MAX = 10  # alerts that are named in a text
@@ -31,6 +34,7 @@ class ToldTexts:
 
     def __init__(self, site: Site, plan: TellPlan, judged: Judgements | None = None):
         self._texts, self._plan = Texts(site, judged), plan
+        self._cases = CaseTexts(self._texts)
         self._public_url = None if site.file.portal is None else site.file.portal.public_url
 
     def notification(self, planned: Planned) -> Notification:
@@ -54,16 +58,43 @@ class ToldTexts:
             "people": [self._person(name, language) for name in planned.people],
             "route": planned.route,
             "step": planned.step,
-            "link": self._link(one),
+            "link": self._page("alerts", [item.record for item in items]),
             "acknowledge_link": None,
         }
         return Notification(planned.key, planned.channel, body)
 
-    def _link(self, one: Item | None) -> str | None:
-        """The alert's page, or the list of several; None where the site has no public address."""
+    def of_cases(self, planned: CasePlanned) -> Notification:
+        language: Language = "en" if planned.language == "en" else "zh"
+        records = [one.record for one in planned.items]
+        body = {
+            "title": self._cases.title(planned, language),
+            "text": self._cases.text(planned, language),
+            "language": language,
+            "level": planned.level,
+            "kind": str(Telling.CASE),
+            "transition": planned.event,
+            "tick": planned.tick.isoformat(),
+            "final_from": None,
+            "clause": None,
+            "alert": None,
+            "alerts": [],
+            "case": records[0] if len(records) == 1 else None,
+            "cases": {str(record["id"]): planned.event for record in records},
+            "count": len(records),
+            "episodes": {str(record["episode"]): planned.event for record in records if record["episode"]},
+            "people": [self._person(name, language) for name in planned.people],
+            "route": planned.terms,
+            "step": 0,
+            "link": self._page("cases", records),
+            "acknowledge_link": None,
+        }
+        return Notification(planned.key, planned.channel, body)
+
+    def _page(self, what: str, records: Sequence[Mapping[str, Any]]) -> str | None:
+        """The page of the one, or the list of several; None where the site has no public address."""
         if self._public_url is None:
             return None
-        return f"{self._public_url.rstrip('/')}/alerts" + (f"/{one.record['id']}" if one is not None else "")
+        return f"{self._public_url.rstrip('/')}/{what}" + (f"/{records[0]['id']}" if len(records) == 1 else "")
 
     def _title(self, planned: Planned, language: Language) -> str:
         first = planned.items[0]

@@ -39,6 +39,17 @@ def span_at(hourly: Hourly, at: datetime, zone_name: str) -> tuple[datetime, dat
     return None
 
 
+def next_within(hourly: Hourly, at: datetime, zone_name: str) -> datetime:
+    """The first instant not before `at` that lies in the hours; `at` itself where they never come again in a year."""
+    if span_at(hourly, at, zone_name) is not None:
+        return at
+    today, (from_minute, _) = at.astimezone(zone(zone_name)).date(), parse_hours(hourly.hours)
+    for day in (today + timedelta(days=n) for n in range(366)):
+        if _holds(hourly, day) and (begins_at := instant(day, from_minute, zone_name)) >= at:
+            return begins_at
+    return at
+
+
 def on_duty(roster: Roster, at: datetime, zone_name: str) -> tuple[str, ...]:
     """Of the turns in order the first that covers the instant; where none does, `otherwise`."""
     turns = (turn.who for turn in roster.turns if span_at(turn, at, zone_name) is not None)

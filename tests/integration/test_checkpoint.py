@@ -20,7 +20,10 @@ POINTS = [
     {"factor": "a21002", "kind": "rtd", "period_s": 0, "interval_s": 20},
 ]
 SITE = site(POINTS, limits=[{"period": "hour", "factor": "zs_a21026"}, {"period": "minute", "factor": "a21002"}])
-FILES = ("aggregates.parquet", "verdicts.parquet", "alerts.ndjson", "notifications.ndjson", "summary.json")
+FILES = (
+    *("aggregates.parquet", "verdicts.parquet", "alerts.ndjson", "notifications.ndjson", "cases.ndjson"),
+    "summary.json",
+)
 
 
 def journal(state_dir):

@@ -18,7 +18,10 @@ from .live import broker_for, publish_live, zunyi
 
 pytestmark = pytest.mark.server
 
-FILES = ("aggregates.parquet", "verdicts.parquet", "alerts.ndjson", "notifications.ndjson", "summary.json")
+FILES = (
+    *("aggregates.parquet", "verdicts.parquet", "alerts.ndjson", "notifications.ndjson", "cases.ndjson"),
+    "summary.json",
+)
 START = datetime(2026, 11, 21, 2, 40, tzinfo=UTC)
 
 

@@ -40,7 +40,10 @@ RULES = [
     MissingRule(id="silent", kind="missing", intervals=3, pending="5m", level="yellow"),
 ]
 CHANNELS = [{"name": name, "type": "webhook", "url": "http://127.0.0.1:9/"} for name in ("duty", "boss")]
-FILES = ("aggregates.parquet", "verdicts.parquet", "alerts.ndjson", "notifications.ndjson", "summary.json")
+FILES = (
+    *("aggregates.parquet", "verdicts.parquet", "alerts.ndjson", "notifications.ndjson", "cases.ndjson"),
+    "summary.json",
+)
 
 
 def site_of(routes: str):

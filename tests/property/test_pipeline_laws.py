@@ -195,7 +195,7 @@ def stored(state: PipelineState) -> PipelineState:
 def gathered(spans: list[Span]) -> Outputs:
     outputs = Outputs()
     for span in spans:
-        outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts)
+        outputs.add_span(span)
     return outputs
 
 

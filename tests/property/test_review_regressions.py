@@ -95,7 +95,7 @@ def test_an_open_alert_is_published_alike_whether_its_last_windows_were_late_or_
         rows += [clock_row(START + minutes(n), START + minutes(n)) for n in range(60)]
         outputs = Outputs()
         for span in closed(pipeline, rows):
-            outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts)
+            outputs.add_span(span)
         alerts.append(list(outputs.alerts()))
     assert alerts[0] == alerts[1]
     assert len(alerts[0]) == 1

@@ -53,7 +53,7 @@ def decided(rows, first, other, step_rows=400):
     for messages in feed.iter_slices(step_rows):
         for section in sites.sections(state, messages):
             span = sites.step(state, section)
-            outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts)
+            outputs.add_span(span)
             told += span.transitions
     return outputs, told
 

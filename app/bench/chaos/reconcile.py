@@ -119,7 +119,7 @@ def _derive(site: Site, rules: list[Rule], feed: pl.DataFrame) -> _Derived:
     spans: list[Span] = []
     for messages in cut(feed.sort("received_at", "source", "topic", "payload"), STEP_ROWS):
         span = pipeline.step(state, messages)
-        outputs.add(span.aggregates, span.verdicts, span.rejects, span.transitions, span.counts, span.notifications)
+        outputs.add_span(span)
         spans.append(span)
     tables = {name: pl.concat([getattr(span, name) for span in spans]) for name in TABLES}
     transitions = [row for span in spans for row in span.transitions]
