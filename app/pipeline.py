@@ -7,6 +7,7 @@ long a stage took is told beside what it made, and decides nothing.
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from operator import itemgetter
 from time import perf_counter
 from typing import TypeVar
 
@@ -191,8 +192,10 @@ class Pipeline:
         rests = self._rests(state.windows.effects)
         told = tell(self.telling, state.telling, transitions, (), rests, to, ended_at=grid_to)
         cases = follow(self.telling, state.cases, transitions, told.actions, to, ended_at=grid_to)
-        notifications = [self.words.notification(one) for one in told.planned]
-        notifications += [self.words.of_cases(one) for one in cases.planned]
+        of_alerts = [(one.tick, self.words.notification(one)) for one in told.planned]
+        of_cases = [(one.tick, self.words.of_cases(one)) for one in cases.planned]
+        # by tick, so that the order does not depend on how many ticks one step decides
+        notifications = [one for _, one in sorted([*of_alerts, *of_cases], key=itemgetter(0))]
         took_s, self._took_s = self._took_s, {}
         return replace(
             span, transitions=transitions, notifications=notifications, told=told, cases=cases, took_s=took_s

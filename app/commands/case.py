@@ -1,20 +1,19 @@
 """`greenisland case`: cases (督办): look at them, open, note, reply, return, close, reopen."""
 
 import json
-from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
 from contracts.civil_time import local
-from contracts.durations import format_duration
 from contracts.reasons import CaseState, Conclusion, Transition
 from contracts.site import Site
-from notify.cases.state import KEPT, Happened
+from notify.cases.state import Happened
 from store.alert_reads import Reading
 from store.case_rows import WantedCases
 
+from ..operators.case_deeds import OPEN, unfit, unfit_to_open
 from ..operators.named import SHOWN_NAME, alert_named, civil_text, instant_of, one_named, open_state
 from ..operators.record import civil, known_station, one_of, submit, words
 from ..site.files import load_site
@@ -38,7 +37,7 @@ def list_command(
     """Show cases, the latest first: how they stand, and by when what is due."""
     whole = load_site(site)
     stations = None if station is None else [known_station(whole, station)]
-    states = None if all_ else sorted(set(CaseState) - {CaseState.CLOSED})
+    states = None if all_ else OPEN
     with open_state(state) as found:
         now = _now_us(found)
         wanted = WantedCases(stations, states, overdue_at=now if overdue else None)
@@ -96,10 +95,8 @@ def open_command(
     one_of(terms, known, "--terms", "none of this site's terms (`cases` of routes.yaml)")
     with open_state(state) as found:
         alert = alert_named(found, episode)
-        its = [name for name in found.cases.cases_of(alert["id"]) if _is_open(found, name)]
-    if its:
-        said = f"the alert belongs to the case {its[0][:SHOWN_NAME]}, which is open"
-        raise typer.BadParameter(said, param_hint="EPISODE")
+        if (why := unfit_to_open(found, alert["id"])) is not None:
+            raise typer.BadParameter(why[1], param_hint="EPISODE")
     about = {key: alert[key] for key in ("station", "level")} | {"episode": alert["id"], "terms": terms}
     lines = [f"{alert['rule']} of {alert['station']}, on the terms {terms}"]
     submit(state, "open_case", by, wait, as_json, lines, **about, reason=words(reason, "--reason"))
@@ -107,7 +104,7 @@ def open_command(
 
 def note_command(case: CASE, state: STATE, text: TEXT, by: BY = None, wait: WAIT = "3s", as_json: JSON = False) -> None:
     """Put a remark into a case's history (备注)."""
-    row = _row(state, case)
+    row = _row(state, case, "note_case")
     submit(state, "note_case", by, wait, as_json, _about(row), case=row["id"], text=words(text, "--text"))
 
 
@@ -120,7 +117,7 @@ def reply_command(
     as_json: JSON = False,
 ) -> None:
     """Reply to a case, as the enterprise or in its name (反馈)."""
-    row = _row(state, case, *_OPEN)
+    row = _row(state, case, "reply_case")
     submit(state, "reply_case", by, wait, as_json, _about(row), case=row["id"], text=words(text, "--text"))
 
 
@@ -128,7 +125,7 @@ def return_command(
     case: CASE, state: STATE, reason: REASON, by: BY = None, wait: WAIT = "3s", as_json: JSON = False
 ) -> None:
     """Return the reply: it does not do, and another one is due (退回)."""
-    row = _row(state, case, CaseState.REPLIED)
+    row = _row(state, case, "return_case")
     submit(state, "return_case", by, wait, as_json, _about(row), case=row["id"], reason=words(reason, "--reason"))
 
 
@@ -143,7 +140,7 @@ def close_command(
 ) -> None:
     """Close a case with a conclusion (办结). Its alerts go on as they are."""
     with open_state(state) as found:
-        row = _fitting(_named(found, case), _OPEN)
+        row = _fitting(found, case, "close_case")
         alerts = [found.episode(name) for name in found.cases.alerts_of(row["id"])]
     one_of(conclusion, list(Conclusion), "--conclusion", "no conclusion")
     lines = _about(row)
@@ -157,24 +154,13 @@ def reopen_command(
     case: CASE, state: STATE, reason: REASON, by: BY = None, wait: WAIT = "3s", as_json: JSON = False
 ) -> None:
     """Take a closed case up again, within 35 days; its times begin anew."""
-    with open_state(state) as found:
-        row, now = _fitting(_named(found, case), [CaseState.CLOSED]), instant_of(_now_us(found))
-        where = WantedCases(states=_OPEN, terms=row["terms"])
-        there = [one["id"] for one in found.cases.cases(where) if one["place"] == row["place"]]
-    if now is not None and now - datetime.fromisoformat(row["closed_at"]) >= KEPT:
-        said = f"it was closed more than {format_duration(KEPT)} ago; open a new one about the alert"
-        raise typer.BadParameter(said, param_hint="CASE")
-    if there:
-        raise typer.BadParameter(f"at its place {there[0][:SHOWN_NAME]} is open by now", param_hint="CASE")
+    row = _row(state, case, "reopen_case")
     submit(state, "reopen_case", by, wait, as_json, _about(row), case=row["id"], reason=words(reason, "--reason"))
 
 
-_OPEN = sorted(set(CaseState) - {CaseState.CLOSED})
-
-
-def _row(state: Any, name: str, *states: CaseState) -> dict[str, Any]:
+def _row(state: Any, name: str, kind: str) -> dict[str, Any]:
     with open_state(state) as found:
-        return _fitting(_named(found, name), states or list(CaseState))
+        return _fitting(found, name, kind)
 
 
 def _named(found: Reading, name: str) -> dict[str, Any]:
@@ -184,20 +170,11 @@ def _named(found: Reading, name: str) -> dict[str, Any]:
     return row
 
 
-def _fitting(row: dict[str, Any], states: Collection[str]) -> dict[str, Any]:
-    if row["state"] not in states:
-        why = {
-            CaseState.CLOSED: "it is closed; `greenisland case reopen` takes it up again",
-            CaseState.AWAITING_REPLY: "no reply has come that could be returned",
-            CaseState.OPEN: "no reply has come that could be returned",
-            CaseState.REPLIED: "it is open",
-        }[CaseState(row["state"])]
-        raise typer.BadParameter(why if CaseState.CLOSED not in states else "it is open", param_hint="CASE")
+def _fitting(found: Reading, name: str, kind: str) -> dict[str, Any]:
+    row = _named(found, name)
+    if (why := unfit(found, row, kind)) is not None:
+        raise typer.BadParameter(why[1], param_hint="CASE")
     return row
-
-
-def _is_open(found: Reading, name: str) -> bool:
-    return (row := found.cases.case(name)) is not None and row["state"] != CaseState.CLOSED
 
 
 def _now_us(found: Reading) -> int | None:

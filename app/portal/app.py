@@ -27,7 +27,7 @@ from .auth import centre_of
 from .centre import Centre
 from .guard import BODY_BYTES_MAX, Guard
 from .problems import Problem, language_of
-from .routes import account, alerts, data, events, explain, links, marks, proposals, registry, silences, status
+from .routes import account, alerts, cases, data, events, explain, links, marks, proposals, registry, silences, status
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ PREFIX = "/api/v1"
 ROUTERS = (
     account,
     alerts,
+    cases,
     silences,
     data,
     registry,

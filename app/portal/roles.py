@@ -13,6 +13,11 @@ alerts.read             x    x      x           x             x            x    
 alerts.acknowledge      -    x      -           -             -            -               -                -
 alerts.assign           -    x      -           -             -            -               -                -
 alerts.comment          -    x      x           -             -            x               x                -
+cases.read              x    x      x           x             x            x               x                x
+cases.open              -    x      x           -             -            -               -                x
+cases.note              -    x      x           -             -            -               x                x
+cases.reply             -    -      -           -             -            x               -                -
+cases.decide            -    -      x           -             -            -               -                x
 silences.read           x    x      x           x             x            -               -                x
 silences.write          -    x      -           -             -            -               -                -
 data.read               x    x      x           x             x            x               x                x
@@ -36,6 +41,11 @@ ACTIONS = {
     "alerts.acknowledge": ("确认告警", "acknowledge alerts"),
     "alerts.assign": ("指派告警", "assign alerts"),
     "alerts.comment": ("在告警上留言", "comment on alerts"),
+    "cases.read": ("查看督办", "read cases"),
+    "cases.open": ("发起督办", "open cases"),
+    "cases.note": ("在督办上备注", "put notes into cases"),
+    "cases.reply": ("反馈督办", "reply to cases"),
+    "cases.decide": ("退回反馈、办结或重新办理督办", "return replies, close or reopen cases"),
     "silences.read": ("查看静默", "read silences"),
     "silences.write": ("设置或结束静默", "make or end silences"),
     "data.read": ("查看数据", "read data"),

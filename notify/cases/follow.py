@@ -85,6 +85,12 @@ def record_of(case: Case) -> dict[str, Any]:
     }
 
 
+def case_name(where: str, episode: str, opened_at: datetime) -> str:
+    """where: `terms|place`. episode: the alert that opened it."""
+    text = json.dumps([where, episode, opened_at.isoformat()], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
 def _state(case: Case) -> CaseState:
     if case.closed_at is not None:
         return CaseState.CLOSED
@@ -219,9 +225,8 @@ class _Fold:
             case.level = LEVELS[max(RANK[case.level], RANK[level])]
             event = CaseEvent.JOINED
         else:
-            text = json.dumps([where, episode, self.at.isoformat()], ensure_ascii=False)
             case = Case(
-                hashlib.sha256(text.encode()).hexdigest()[:20],
+                case_name(where, episode, self.at),
                 name,
                 place,
                 {key: labels[key] for key in _LABELS},

@@ -29,7 +29,8 @@ name: {zh: 测试, en: test}
 time_zone: Asia/Shanghai
 channels: [{name: duty, type: webhook, url: "http://127.0.0.1:9/"}]
 """,
-    "routes.yaml": "version: 1\nroutes: [{route: all, channels: [duty], group_by: station, wait: 30s}]\n",
+    "routes.yaml": "version: 1\nroutes: [{route: all, channels: [duty], group_by: station, wait: 30s}]\n"
+    "cases: [{case: beyond, match: {kind: [limit]}, channels: [duty], wait: 30s, close_within: 10m}]\n",
     "registry/counties.csv": "county,name_zh,name_en\n520330,习水县,Xishui\n",
     "registry/outlets.csv": "outlet,county,medium,name_zh,name_en\nO1,520330,flue_gas,排口,outlet\n",
     "registry/stations.csv": "station,outlet,name_zh,name_en\nS1,O1,站,station\n",

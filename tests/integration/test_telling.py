@@ -22,6 +22,7 @@ from contracts.clock import ScaledClock
 from contracts.durations import parse_duration
 from contracts.ports import RawMessage
 from contracts.routing import Routing
+from notify.cases.follow import case_name
 from rules.alerts.episodes import episode_id
 from rules.spec import LimitRule, MissingRule
 from rules.ticks import clock_payload
@@ -74,6 +75,11 @@ def rows_of(story: dict) -> list[tuple[datetime, RawMessage]]:
                 opened_at = START + parse_duration(act[kind])
                 about = {"episode": episode_id("so2", "S1", "a21026", "L0", opened_at), "reason": "看到"}
                 rows.append((at, said(at, kind, by=by, **about, **({"to": act["to"]} if kind == "assign" else {}))))
+        if "case" in act:  # a deed, about the case that the alert of `of` opened at `opened`
+            opened_at = START + parse_duration(act["of"])
+            where, tick = f"{act['terms']}|{act['place']}", START + parse_duration(act["opened"])
+            name = case_name(where, episode_id("so2", "S1", "a21026", "L0", opened_at), tick.astimezone(UTC))
+            rows.append((at, said(at, act["case"], by=by, case=name, **act["body"])))
         if "silence" in act:
             to_at = (at + parse_duration(act["for"])).isoformat()
             about = {"matchers": act["silence"], "from_at": at.isoformat(), "to_at": to_at, "reason": "检修"}
@@ -121,6 +127,9 @@ def story_told(state_dir: Path) -> str:
         for held in found.telling.held_back():
             until = "" if held["until"] is None else f" until {at(held['until'])}"
             lines.append(f"{at(held['tick'])} held back by {held['route']}: {held['transition']}, {held['why']}{until}")
+        for row in found.cases.events_between(0, 1 << 60):
+            by = f" by {row['actor']}: {row['text']}" if row["actor"] else ""
+            lines.append(f"{at(row['tick'])} case {row['body']['place']}: {row['event']}{by}, {row['body']['state']}")
         for care in found.telling.attention().values():
             lines.append("care: " + ", ".join(f"{key}={care[key]}" for key in ("acknowledged_by", "assigned_to")))
     return "\n".join(lines) + "\n"
