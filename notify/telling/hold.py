@@ -48,7 +48,8 @@ def why_held(
         others = state.sources.get(place_of(inhibition, labels))
         if others and is_target(inhibition, labels, said):
             return Hold(HeldBack.INHIBITED, None, inhibition.inhibition)
-    if said != Telling.FLAPPING and (flap := state.flaps.get(subject_of(labels))) is not None and flap.since:
+    changes = said not in (Telling.FLAPPING, Telling.REPEAT, Telling.ESCALATION)  # who is to act is told again as ever
+    if changes and (flap := state.flaps.get(subject_of(labels))) is not None and flap.since:
         return Hold(HeldBack.FLAPPING)
     if said in REVISIONS and route.revisions_at is not None:
         due_at = next_time(at, parse_time(route.revisions_at), plan.zone)

@@ -69,6 +69,7 @@ class Outgoing:
             if missed:
                 self._send(route, Telling.MISSED, 0, missed, route)
             if ready:
+                ready += self._still_gathering(route, ready)
                 self._send(route, Telling.GROUP, 0, self._through_storms(route, ready), route)
 
     def _is_missed(self, route: Route, episode: str) -> bool:
@@ -93,6 +94,29 @@ class Outgoing:
                 self._overtaken(route, episode, entry)
             elif hold.until is not None:
                 self._schedule(place, group, hold.until)
+
+    def _still_gathering(self, route: Route, ready: list[_Ready]) -> list[_Ready]:
+        """Those of a storm whose groups wait still: told with the first of them, they are one message."""
+        storm, by_rule = self.plan.routing.storm, self._by_rule(ready)
+        if storm is None or not route.wait:
+            return []
+        found: dict[str, list[_Ready]] = {}
+        known = {episode for _, episode, _ in ready}  # a group may wait again for those that are held back
+        for place, group in self.state.groups.items():
+            if group.route != route.route or group.due_at is None:
+                continue
+            for episode in group.members:
+                if episode in known:
+                    continue
+                alert = self.state.alerts[episode]
+                entry, rule = alert.entries[route.route], alert.labels["rule"]
+                surge = self.state.surges.get(f"{route.route}|{rule}")
+                if entry.pending is None or entry.why or rule not in by_rule or (surge is not None and surge.until):
+                    continue
+                if why_held(self.plan, self.state, self.rests, route, alert, entry.pending, self.at) is None:
+                    channels = channels_at(self.plan, route, alert, self.at)
+                    found.setdefault(rule, []).append((place, episode, channels))
+        return [one for rule, its in found.items() if len(its) + len(by_rule[rule]) > storm.more_than for one in its]
 
     def _hold(self, route: Route, episode: str, entry: Entry, hold: Hold) -> None:
         if entry.why != hold.why:
@@ -143,8 +167,6 @@ class Outgoing:
                 key = (kind, "") if kind == Telling.MISSED else key
                 together.setdefault((*key, channels), []).append(self._item(route, episode, kind))
         for (told, _, channels), items in together.items():
-            if told == Telling.GROUP and len(items) == 1:
-                told = Telling.FLAPPING if items[0].transition == Telling.FLAPPING else Telling.CHANGE
             self._planned += plan_for(
                 self.plan,
                 kind=told,
@@ -177,18 +199,27 @@ class Outgoing:
         return Item(alert.record, str(said), entry.pending_at or self.at)
 
     def _tell(self, route: Route, place: str, episode: str) -> None:
-        alert, group = self.state.alerts[episode], self.state.groups[place]
+        alert = self.state.alerts[episode]
         entry = alert.entries[route.route]
         entry.told, entry.pending, entry.why, entry.repeat_why = entry.pending, None, None, None
         self._touched[episode] = True
         if not alert.is_open:
             return
         if entry.told_at is None:
-            entry.told_at, entry.steps, entry.step_why = self.at, 0, None
-            self._arm(route, episode, entry)
+            self._count_from_now(route, place, episode, entry)
+        else:
+            self._repeat_later(route, place)
+
+    def _count_from_now(self, route: Route, place: str, episode: str, entry: Entry) -> None:
+        """Steps from the first, and repeats."""
+        entry.told_at, entry.steps, entry.step_why = self.at, 0, None
+        self._arm(route, episode, entry)
+        self._repeat_later(route, place)
+
+    def _repeat_later(self, route: Route, place: str) -> None:
         if route.repeat_every is not None:
-            group.repeat_at = self.at + route.repeat_every
-            self.state.wake(group.repeat_at, "repeat", place)
+            repeat_at = self.state.groups[place].repeat_at = self.at + route.repeat_every
+            self.state.wake(repeat_at, "repeat", place)
 
     def _arm(self, route: Route, episode: str, entry: Entry) -> None:
         if entry.told_at is not None and entry.steps < len(route.escalate):

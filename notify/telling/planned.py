@@ -103,7 +103,9 @@ def plan_for(
         its = tuple(item for item in ordered if str(item.record["level"]) in channel.levels)
         if not its:
             continue
-        told = Telling.CHANGE if kind == Telling.GROUP and len(its) == 1 else kind
+        told = kind
+        if kind in (Telling.GROUP, Telling.STORM) and len(its) == 1:  # the others went by other channels
+            told = Telling.FLAPPING if its[0].transition == Telling.FLAPPING else Telling.CHANGE
         key = key_of(told, tick, name, step, ((str(item.record["id"]), item.transition) for item in its))
         made.append(Planned(key, name, tick, told, route, step, language or channel.language, people, its))
     return made

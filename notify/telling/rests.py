@@ -9,6 +9,8 @@ from datetime import datetime
 
 import polars as pl
 
+from .state import tick_from
+
 MAINTENANCE = ("maintenance", "cems_maintenance", "calibration")  # types of rules/library/mark_types.csv
 
 
@@ -53,4 +55,5 @@ def rests_of(effects: pl.DataFrame, points: pl.DataFrame) -> Rests:
 def _ends(found: Iterable[list[Rest]]) -> tuple[datetime, ...]:
     rests = [rest for its in found for rest in its]
     # what became known when it was over has held nothing
-    return tuple(sorted({at for one in rests for at in (one.to_at, one.until) if at is not None and at > one.tick}))
+    ends = {at for one in rests for at in (one.to_at, one.until) if at is not None and at > one.tick}
+    return tuple(sorted({tick_from(at) for at in ends}))

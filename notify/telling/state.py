@@ -14,6 +14,12 @@ from contracts.actions import Action
 from contracts.reasons import HeldBack
 
 KEPT = timedelta(days=35)  # so long it is known of an alert that ended whom it was told; later corrections go by route
+_SECOND = timedelta(seconds=1)
+
+
+def tick_from(at: datetime) -> datetime:
+    """The first tick that is not before the instant: people may give a silence or a stop a fraction of a second."""
+    return at if at.microsecond == 0 else at.replace(microsecond=0) + _SECOND
 
 
 @dataclass
@@ -25,6 +31,7 @@ class Entry:
     why: HeldBack | None = None  # why it was not told when it was due
     told: str | None = None  # last transition told
     told_at: datetime | None = None  # first told since it opened, reopened or rose: steps count from here
+    rank: int = -1  # of the highest level it was to be told at: to rise is to rise above it
     steps: int = 0  # so many are done
     step_why: HeldBack | None = None
     repeat_why: HeldBack | None = None
@@ -66,6 +73,7 @@ class Flap:
 
     changed_at: list[datetime] = field(default_factory=list)
     since: datetime | None = None  # it is flapping since
+    rank: int = -1  # ... and the highest level it was told at meanwhile
     latest: str = ""  # its latest episode
 
 
@@ -95,7 +103,7 @@ class TellState:
     timers: list[tuple[datetime, str, str]] = field(default_factory=list)  # a heap: when, what, of what
 
     def wake(self, at: datetime, what: str, of: str) -> None:
-        heapq.heappush(self.timers, (at, what, of))
+        heapq.heappush(self.timers, (tick_from(at), what, of))
 
 
 def to_json(state: TellState) -> bytes:

@@ -95,9 +95,12 @@ class _Fold(Outgoing):
             self._act(action)
         for row in rows:
             self._change(row)
+        self._calm: dict[str, Flap] = {}  # subjects that were quiet for long enough
         while self.state.timers and self.state.timers[0][0] <= at:
             _, what, of = heapq.heappop(self.state.timers)
             self._wake(what, of)
+        if self._calm:
+            self._settle()
         if self._stirred:
             self._stir()
         self.end()
@@ -137,11 +140,11 @@ class _Fold(Outgoing):
             alert.entries = {route: Entry(told=Transition.RESOLVED) for route in told_by or ()}
             self.state.alerts[episode] = alert
         self._inhibit(episode, alert, labels, is_open)
-        rises = is_open and RANK[labels["level"]] > RANK[alert.labels["level"]]
+        rank = RANK[labels["level"]]
+        moves = is_open and labels["level"] != alert.labels["level"]
         alert.record, alert.labels, alert.is_open = record, labels, is_open
-        if said == Transition.REOPENED or (
-            alert.acknowledged is not None and RANK[labels["level"]] > alert.acknowledged
-        ):
+        anew = said == Transition.REOPENED or (alert.acknowledged is not None and rank > alert.acknowledged)
+        if anew:
             alert.acknowledged = None
             self.told.care.append(Care(episode, self.at, dict(_UNACKNOWLEDGED)))
         self._touched[episode] = True
@@ -158,10 +161,17 @@ class _Fold(Outgoing):
                 alert.entries.pop(name, None)  # the route is gone since
                 continue
             entry = alert.entries.setdefault(name, Entry())
-            if self._pend(self.plan.routes[name], episode, alert, entry, said):
-                if said == Transition.REOPENED or rises:
+            route = self.plan.routes[name]
+            if self._pend(route, episode, alert, entry, said):
+                if anew or rank > entry.rank:
                     entry.told_at = None  # steps begin anew
-                self._gather(self.plan.routes[name], episode, alert)
+                entry.rank = max(entry.rank, rank)
+                self._gather(route, episode, alert)
+            elif moves and entry.pending and entry.why is not None:
+                # what held it back at its old level (quiet hours, a silence) may say nothing of the new one
+                self._gather(route, episode, alert)
+            elif anew and entry.told and entry.told not in _ENDING and not entry.pending:
+                self._count_from_now(route, self.plan.group_of(route, labels), episode, entry)
 
     def _pend(self, route: Route, episode: str, alert: Alert, entry: Entry, said: str) -> bool:
         """Whether there is something to tell now that was not there before."""
@@ -180,6 +190,8 @@ class _Fold(Outgoing):
             return self._overtaken(route, episode, entry) if waits and is_stale else False
         if waits in _OPENING and said in _IN_IT:
             return False
+        if waits == Telling.FLAPPING:
+            return False  # or nobody would learn of what changes faster than its group gathers
         if waits:
             self._overtaken(route, episode, entry)
         entry.pending, entry.pending_at = said, self.at
@@ -219,8 +231,12 @@ class _Fold(Outgoing):
         lately = [at for at in flap.changed_at if at > self.at - about.within]
         flap.changed_at, flap.latest = [*lately, self.at][-about.changes :], episode
         self.state.wake(self.at + about.within, "flap", subject)
+        rank = RANK[labels["level"]]
         if flap.since is None and len(flap.changed_at) == about.changes:
-            flap.since = self.at
+            flap.since, flap.rank = self.at, rank
+            return True
+        if flap.since is not None and rank > flap.rank:
+            flap.rank = rank  # it is worse than what people were told of
             return True
         return False
 
@@ -242,34 +258,33 @@ class _Fold(Outgoing):
             case "storm" if (surge := state.surges.get(of)) is not None and surge.until == self.at:
                 del state.surges[of]
                 self._stirred.add(HeldBack.STORM)
-            case "flap" if (flap := state.flaps.get(of)) is not None:
-                self._calm(of, flap)
+            case "flap" if (flap := state.flaps.get(of)) is not None and self._is_calm(flap):
+                del state.flaps[of]
+                if flap.since is not None:
+                    self._calm[of] = flap
             case "ended":
                 state.ended.pop(of, None)
             case "seen":
                 state.seen.pop(of, None)
 
-    def _calm(self, subject: str, flap: Flap) -> None:
+    def _is_calm(self, flap: Flap) -> bool:
         about = self.plan.routing.flapping
-        if about is not None and flap.changed_at[-1] + about.within > self.at:
-            return
-        del self.state.flaps[subject]
-        if flap.since is None:
-            return
+        return about is None or flap.changed_at[-1] + about.within <= self.at
+
+    def _settle(self) -> None:
+        """Of all that came and went of a subject that flapped the last is told, as it stands."""
         self._stirred.add(HeldBack.FLAPPING)
         for episode, alert in self.state.alerts.items():
-            if subject_of(alert.labels) != subject:
+            if (flap := self._calm.get(subject_of(alert.labels))) is None:
                 continue
             self._touched[episode] = True
             for name, entry in alert.entries.items():
                 if name not in self.plan.routes:
                     continue
                 if episode != flap.latest and entry.pending and entry.why == HeldBack.FLAPPING:
-                    self._overtaken(
-                        self.plan.routes[name], episode, entry
-                    )  # of all that came and went the last is told
+                    self._overtaken(self.plan.routes[name], episode, entry)
                 elif episode == flap.latest and entry.told == Telling.FLAPPING and not entry.pending:
-                    entry.pending = Transition.FIRED if alert.is_open else Transition.RESOLVED  # as it stands
+                    entry.pending = Transition.FIRED if alert.is_open else Transition.RESOLVED
                     entry.pending_at, entry.why = self.at, HeldBack.FLAPPING
 
     def _stir(self) -> None:
