@@ -17,7 +17,7 @@ from contracts.reasons import OVER
 from .case_rows import CaseTables
 from .sqlite_damage import NamingConnection
 from .state_db import MIGRATIONS, SpanRow
-from .telling_rows import TellingTables
+from .telling_rows import TOLD_TO_NOBODY, TellingTables
 
 STATE_DB = "state.db"
 _BUSY_TIMEOUT_S = 5.0
@@ -41,6 +41,7 @@ class Wanted:
     since: int | None = None  # not over before it
     until: int | None = None  # opened before it
     acknowledged: bool | None = None
+    told_to_nobody: bool = False  # open, and no route or no channel of theirs took them
 
 
 @contextmanager
@@ -94,6 +95,8 @@ class Reading:
         if wanted.acknowledged is not None:
             taken = "EXISTS (SELECT 1 FROM attention WHERE episode = episodes.id AND acknowledged_by IS NOT NULL)"
             where.append(taken if wanted.acknowledged else f"NOT {taken}")
+        if wanted.told_to_nobody:
+            where.append(TOLD_TO_NOBODY)
         if after is not None:
             where.append("(opened_at, id) < (?, ?)")
             values += after

@@ -33,6 +33,7 @@ MIGRATION = (
     "CREATE INDEX case_events_by_tick ON case_events (tick)",
 )
 _EVENTS = "tick, case_id, event, actor, text, episode, body"
+LATE = "overdue"  # among the counts by state
 _INSTANTS = ("opened_at", "closed_at", "reply_due_at", "close_due_at")
 _IN = (CaseEvent.OPENED, CaseEvent.JOINED)
 
@@ -144,13 +145,13 @@ class CaseTables:
     def counts(self, now_us: int | None) -> dict[str, int]:
         """Open cases by state, and how many of them are `overdue` by then."""
         rows = self._connection.execute(
-            "SELECT state, count(*) AS n FROM cases WHERE closed_at IS NULL GROUP BY state ORDER BY state"
+            "SELECT state, count(*) FROM cases WHERE closed_at IS NULL GROUP BY state ORDER BY state"
         )
-        counts = {row["state"]: row["n"] for row in rows}
+        counts = dict(rows.fetchall())
         (overdue,) = self._connection.execute(
             f"SELECT count(*) FROM cases WHERE closed_at IS NULL AND ({OVERDUE})", (now_us, now_us)
         ).fetchone()
-        return counts | {"overdue": overdue}
+        return counts | {LATE: overdue}
 
 
 # Two values: the instant, twice. A reply that came in time, or late, is overdue no more.

@@ -39,6 +39,12 @@ MIGRATION = (
     "CREATE INDEX held_back_by_episode ON held_back (episode)",
     "CREATE INDEX held_back_by_tick ON held_back (tick)",
 )
+# Of episodes: open, and no route or no channel of theirs took them, and no notification tells of them.
+TOLD_TO_NOBODY = (
+    "state IN ('pending', 'firing', 'no_data') AND NOT EXISTS (SELECT 1 FROM told WHERE told.episode = episodes.id)"
+    " AND EXISTS (SELECT 1 FROM held_back WHERE held_back.episode = episodes.id"
+    f" AND why IN ('{HeldBack.NO_ROUTE}', '{HeldBack.NO_CHANNEL}'))"
+)
 _ACTIONS = "name, kind, episode, actor, origin, made_at, known_at, body"
 _HELD = "tick, route, episode, transition, why, until, detail"
 
@@ -121,13 +127,7 @@ class TellingTables:
 
     def told_to_nobody(self) -> set[str]:
         """Episodes that are open, that no route or no channel of theirs took, and that no notification tells of."""
-        rows = self._connection.execute(
-            "SELECT id FROM episodes WHERE state IN ('pending', 'firing', 'no_data')"
-            " AND NOT EXISTS (SELECT 1 FROM told WHERE told.episode = id)"
-            " AND EXISTS (SELECT 1 FROM held_back WHERE held_back.episode = id AND why IN (?, ?))",
-            (str(HeldBack.NO_ROUTE), str(HeldBack.NO_CHANNEL)),
-        )
-        return {row[0] for row in rows}
+        return {row[0] for row in self._connection.execute(f"SELECT id FROM episodes WHERE {TOLD_TO_NOBODY}")}
 
     def told_of(self, episode: str) -> list[dict[str, Any]]:
         """Every notification that tells of the alert, in the order of commitment: a row of the outbox, body read."""

@@ -142,7 +142,7 @@ def close_command(
     with open_state(state) as found:
         row = _fitting(found, case, "close_case")
         alerts = [found.episode(name) for name in found.cases.alerts_of(row["id"])]
-    one_of(conclusion, list(Conclusion), "--conclusion", "no conclusion")
+    one_of(conclusion, [str(one) for one in Conclusion], "--conclusion", "no conclusion")
     lines = _about(row)
     if n := sum(1 for alert in alerts if alert is not None and alert["open"]):
         lines.append(f"{_alerts(n)} of it still open, and told of as ever")

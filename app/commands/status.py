@@ -73,6 +73,7 @@ def as_dict(status: Status) -> dict[str, object]:
         "finished_to": {name: _iso(at) for name, at in decided.finished_to.items()},
         "open_alerts": decided.open_alerts,
         "open_alerts_told_to_nobody": decided.told_to_nobody,
+        "open_cases": decided.open_cases,
         "outbox": decided.outbox,
         "channels": [
             {
@@ -169,6 +170,7 @@ def _of_decided(decided: Decided, zone: str) -> list[tuple[str, str]]:
         ),
         *((name, _of_consumer(decided, name, zone)) for name in decided.behind),
         ("alerts", (", ".join(levels) or "none") + " open"),
+        ("cases", ", ".join(f"{n:,} {state.replace('_', ' ')}" for state, n in decided.open_cases.items())),
         ("notifications", ", ".join(f"{n:,} {state}" for state, n in decided.outbox.items()) or "none"),
         (
             "last 24 h",

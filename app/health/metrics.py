@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector as Source
 from contracts.clock import Clock
 from contracts.site import Site
 from ingest.mqtt import IN_FLIGHT_BYTES_MAX, CollectorMetrics
+from store.case_rows import LATE
 from store.journal import epoch_us
 
 from ..pipeline import Span
@@ -334,6 +335,10 @@ def _of_the_rest(status: Status) -> Iterator[Metric]:
     yield _by("open_alerts", "Alerts that are open", "level", lambda: iter(open_alerts.items()))
     untold = 0 if status.decided is None else status.decided.told_to_nobody
     yield _one("open_alerts_told_to_nobody", "Open alerts that no route or channel takes", untold)
+    cases = {} if status.decided is None else status.decided.open_cases
+    by_state = [(state, n) for state, n in cases.items() if state != LATE]
+    yield _by("open_cases", "Cases that are not closed", "state", lambda: iter(by_state))
+    yield _one("open_cases_overdue", "Of them: a time has passed", cases.get(LATE, 0))
     yield _one("influxdb_refused_lines", "Lines put aside in deadletter.ndjson", status.dead_letters)
     missing = sum(gap.spans for gap in status.gaps if not gap.filled_at)
     yield _one("influxdb_gap_spans", "Spans InfluxDB lacks until they are written from the archive", missing)

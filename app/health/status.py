@@ -20,6 +20,7 @@ from contracts.site import Site
 from contracts.topics import JOURNAL_CLOCK
 from store.archive import CURSOR as ARCHIVE
 from store.archive import PartDamaged, damaged_parts
+from store.case_rows import CaseTables
 from store.dead_letters import left_out
 from store.influx import CURSOR as INFLUXDB
 from store.journal import EPOCH, epoch_us, segment_paths
@@ -75,6 +76,7 @@ class Decided:
     channels: list[ChannelStatus] = field(default_factory=list)
     open_alerts: dict[str, int] = field(default_factory=dict)  # by level
     told_to_nobody: int = 0  # of them: no route took them
+    open_cases: dict[str, int] = field(default_factory=dict)  # by state, and how many are `overdue`
     counts: dict[str, int] = field(default_factory=dict)  # of the last 24 h of the site's clock
     last_day: LastDay | None = None
     damage: str | None = None
@@ -324,6 +326,7 @@ def _read(connection: sqlite3.Connection, span_dir: Path, uses_influxdb: bool | 
             )
         ),
         told_to_nobody=len(TellingTables(connection).told_to_nobody()),
+        open_cases=CaseTables(connection).counts(clock_to),
         counts={} if day_seq is None else _counts(connection, day_seq),
         last_day=None if day_seq is None else _last_day(connection, day_seq),
         damage=_span_damage(connection, span_dir),

@@ -15,6 +15,7 @@ from app.service.engine import Engine
 from app.site.files import load_site
 from app.site.rule_files import load_rules
 from contracts.clock import ScaledClock
+from store.alert_reads import Wanted, reading
 from store.journal import Journal
 from tests.builders import START, minutes
 
@@ -86,7 +87,7 @@ def test_an_operator_acknowledges_assigns_and_comments_and_the_alert_shows_it(ce
     found = shown(site_dir, state, name)
     assert {found["attention"][key] for key in ("acknowledged_by", "assigned_to")} == {"wang", "li"}
     assert sorted(one["kind"] for one in found["actions"]) == ["acknowledge", "assign", "comment"]
-    assert [one["body"]["transition"] for one in found["notifications"]] == ["fired", "data_lost"]
+    assert [one["body"]["transition"] for one in found["notifications"]] == ["fired", "opened", "data_lost"]
     assert {one["why"] for one in found["held_back"]} == {"grouped"}
     text = greenisland("show", name, "--state", state, "--site", site_dir).stdout
     assert "acknowledged by wang" in text
@@ -155,6 +156,9 @@ def test_an_open_alert_that_no_route_takes_is_named_wherever_somebody_looks(cent
     decide(site_dir, state)
     (alert,) = json.loads(greenisland("list", "--state", state, "--site", site_dir, "--json").stdout)
     assert alert["told_to_nobody"] is True
+    for folder, names in ((state, [alert["id"]]), (told, [])):
+        with reading(folder) as found:
+            assert [row["id"] for row in found.episodes(Wanted(told_to_nobody=True), None, 10)] == names
     assert (
         "told to nobody: no route, or no channel of its route, takes it"
         in greenisland("list", "--state", state, "--site", site_dir).stdout

@@ -1,5 +1,7 @@
 """Alerts over HTTP: lists, filters, pages, one with its history; what people do becomes journalled records."""
 
+import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 
 import pytest
@@ -65,6 +67,19 @@ def test_filters_leave_what_they_say(centre, kept):
     assert ids(client, since=at) == {
         name for name, other in kept.items() if other["resolved_at"] is None or other["resolved_at"] >= middle
     }
+
+
+def test_what_was_told_to_nobody_is_found(own, kept):
+    client = own.client("duty")
+    assert ids(client, told_to_nobody=True) == set()
+    name = next(iter(sorted(ids(client, open=True))))
+    with closing(sqlite3.connect(own.state_dir / "state.db")) as db, db:  # as if no route had taken it
+        db.execute("DELETE FROM told WHERE episode = ?", (name,))
+        about = (kept[name]["opened_at"], "", name, "fired", "no_route", "")
+        columns = "tick, route, episode, transition, why, detail"
+        db.execute(f"INSERT INTO held_back ({columns}) VALUES (?, ?, ?, ?, ?, ?)", about)
+    assert ids(client, told_to_nobody=True) == {name}
+    assert ids(client, told_to_nobody=True, open=False) == set()
 
 
 @pytest.mark.parametrize("limit", [1, 3, 500])

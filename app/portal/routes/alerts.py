@@ -96,6 +96,7 @@ def list_alerts(
     park: Word = None,
     county: Word = None,
     acknowledged: Annotated[bool | None, Query(description="Whether somebody has taken it up")] = None,
+    told_to_nobody: Annotated[bool, Query(description="Only open ones that no route or channel took")] = False,
     since: Annotated[Instant | None, Query(description="Not over before it")] = None,
     until: Annotated[Instant | None, Query(description="Opened before it")] = None,
     limit: Limit = PAGE,
@@ -114,6 +115,7 @@ def list_alerts(
         since=None if since is None else epoch_us(since),
         until=None if until is None else epoch_us(until),
         acknowledged=acknowledged,
+        told_to_nobody=told_to_nobody,
     )
     after = read_cursor(cursor, (int, str))
     with centre.state() as db:
