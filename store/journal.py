@@ -13,10 +13,11 @@ import sqlite3
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
+from contracts.instants import EPOCH, MICROSECOND, epoch_us
 from contracts.ports import JournalFailure, JournalFull, RawMessage
 
 from .journal_block import Row, pack_batches
@@ -26,16 +27,10 @@ from .parquet import fsync
 
 log = logging.getLogger(__name__)
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 CHAIN_START = bytes(32)  # what the first batch of a journal continues
 SEGMENT_MAX_BYTES = 256 * 1024 * 1024
 SEGMENT_MAX_AGE = timedelta(days=1)
 ROOM_BYTES = 1 << 20  # a segment and its companions are made with less
-
-
-def epoch_us(at: datetime) -> int:
-    return (at - EPOCH) // MICROSECOND
 
 
 def segment_paths(directory: Path) -> list[Path]:

@@ -10,10 +10,11 @@ from pathlib import Path
 import polars as pl
 
 from contracts.frames import INSTANT, MESSAGES, empty
+from contracts.instants import epoch_us
 from contracts.ports import JournalFailure
 from contracts.topics import JOURNAL_CLOCK
 
-from .journal import epoch_us, segment_paths
+from .journal import segment_paths
 from .journal_reader import read_after
 from .journal_segment import SegmentGone, reading
 from .raw_files import RawFile, raw_directory, raw_files, read_about

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from contracts.frames import INSTANT, MESSAGES
+from contracts.instants import epoch_us
 from contracts.ports import JournalFailure
 
-from .journal import epoch_us
 from .journal_block import Row, chain_link, pack
 from .journal_schema import OWN, ChainEnd
 from .journal_segment import BrokenLink

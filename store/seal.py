@@ -17,7 +17,9 @@ from urllib.parse import quote
 import polars as pl
 import pyarrow.parquet as pq
 
-from .journal import EPOCH, segment_number, segment_paths
+from contracts.instants import EPOCH
+
+from .journal import segment_number, segment_paths
 from .journal_block import pack, unpack_frame
 from .journal_schema import OWN, ChainEnd
 from .journal_segment import BrokenLink, Segment, reading

@@ -16,13 +16,14 @@ from app.site.files import load_site
 from app.site.rule_files import load_rules
 from contracts.clock import ScaledClock
 from contracts.facts import Mark, Qc, to_body
+from contracts.instants import MICROSECOND
 from contracts.ports import RawMessage
 from contracts.records import RECORD_VERSION, Record, encode
 from contracts.site import Site
 from contracts.topics import JOURNAL_OPERATOR
 from simulators.simulate import LiveSimulator, clock_rows
 from store.archive import Archive
-from store.journal import MICROSECOND, Journal
+from store.journal import Journal
 from store.spans import SpanFiles
 from store.state_db import StateDb
 from store.state_lock import state_lock

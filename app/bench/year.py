@@ -13,8 +13,8 @@ import httpx
 from fastapi import FastAPI
 
 from contracts.clock import SystemClock
+from contracts.instants import epoch_us
 from contracts.site import Site
-from store.journal import epoch_us
 from store.portal_db import Account, Token
 
 from ..portal import passwords

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import DownloadColumn, Progress, TextColumn
 
 from contracts.clock import SystemClock
+from contracts.instants import EPOCH, MICROSECOND
 from store.backup import JOURNAL, BackupRefused, back_up, read_manifest, restore
-from store.journal import EPOCH, MICROSECOND
 from store.journal_reader import verify_chain
 
 from ..health.status import size_in_words

@@ -12,10 +12,10 @@ import typer
 
 from contracts.channels import Mail, Sms
 from contracts.clock import SystemClock
+from contracts.instants import EPOCH, epoch_us
 from contracts.ports import Notification
 from contracts.reasons import Receipt
 from notify.senders.wording import title_of
-from store.journal import EPOCH, epoch_us
 from store.state_db import StateDb
 
 from ..operators.record import words

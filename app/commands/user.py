@@ -11,9 +11,9 @@ import typer
 
 from contracts.clock import SystemClock
 from contracts.durations import parse_duration
+from contracts.instants import EPOCH, MICROSECOND, epoch_us
 from contracts.site import Site
 from contracts.topics import IDENTIFIER
-from store.journal import EPOCH, MICROSECOND, epoch_us
 from store.portal_db import PORTAL_DB, Account, PortalDb, PortalDbError, Token
 
 from ..operators.record import one_of

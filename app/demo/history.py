@@ -8,11 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from contracts.instants import MICROSECOND
 from contracts.ports import RawMessage
 from contracts.site import Site
 from ingest.mqtt import SOURCE
 from simulators.simulate import LiveSimulator, Message, clock_rows
-from store.journal import MICROSECOND, Journal
+from store.journal import Journal
 
 from ..service.collector import journal_directory
 

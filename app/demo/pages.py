@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.clock import Clock
+from contracts.instants import epoch_us
 from contracts.portal import Portal
 from contracts.site import Site
 from rules.spec import Rule
-from store.journal import epoch_us
 from store.portal_db import Account
 
 from ..portal.apart import Guest, PortalProcess, Setup

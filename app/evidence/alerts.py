@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
 
+from contracts.instants import epoch_us
 from contracts.ports import Notification
 from contracts.reasons import Telling
 from notify.telling.planned import key_of
-from store.journal import epoch_us
 from store.telling_rows import CARE, TellingRows, episodes_of
 
 from ..pipeline import Episodes

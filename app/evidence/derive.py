@@ -14,10 +14,10 @@ from pathlib import Path
 
 import polars as pl
 
+from contracts.instants import epoch_us
 from contracts.ports import Notification
 from rules.ticks import TICK, SiteClock, stamp
 from store.archive import TABLES
-from store.journal import epoch_us
 from store.state_db import SpanRow
 from store.telling_rows import TellingRows
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from contracts.frames import MESSAGES, empty
-from store.journal import epoch_us
+from contracts.instants import epoch_us
 from store.journal_reader import read_after
 
 ROWS_AT_ONCE = 100_000

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from contracts.instants import EPOCH, epoch_us
 from notify.senders.wording import TEMPLATE_ERROR
-from store.journal import EPOCH, epoch_us
 
 RECEIPTS_MAX = 20_000  # the latest; looked through for each channel's last
 FLAGGED_FOR = timedelta(hours=24)

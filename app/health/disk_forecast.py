@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from contracts.instants import epoch_us
 from store.archive import kept_parts
-from store.journal import epoch_us, segment_paths
+from store.journal import segment_paths
 from store.raw_files import raw_directory, raw_files
 
 DAY = timedelta(hours=24)

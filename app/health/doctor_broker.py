@@ -17,8 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from contracts import topics
 from contracts.broker import Broker
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from contracts.instants import EPOCH, MICROSECOND
 
 
 @dataclass
@@ -88,7 +87,7 @@ def _speak(
 
     def message(_client: mqtt.Client, _userdata: object, said: mqtt.MQTTMessage) -> None:
         if said.payload.isdigit() and not said.retain:
-            asked.skew = now() - (_EPOCH + timedelta(microseconds=int(said.payload)))
+            asked.skew = now() - (EPOCH + int(said.payload) * MICROSECOND)
             heard.set()
 
     client.on_connect, client.on_subscribe, client.on_message = connected, subscribed, message

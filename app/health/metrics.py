@@ -20,10 +20,10 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector as Source
 
 from contracts.clock import Clock
+from contracts.instants import epoch_us
 from contracts.site import Site
 from ingest.mqtt import IN_FLIGHT_BYTES_MAX, CollectorMetrics
 from store.case_rows import LATE
-from store.journal import epoch_us
 
 from ..pipeline import Span
 from ..service.housekeeping import INFLUX_BEHIND_MAX

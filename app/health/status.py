@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+from contracts.instants import EPOCH, epoch_us
 from contracts.ports import JournalFailure
 from contracts.records import Record
 from contracts.site import Site
@@ -23,7 +24,7 @@ from store.archive import PartDamaged, damaged_parts
 from store.case_rows import CaseTables
 from store.dead_letters import left_out
 from store.influx import CURSOR as INFLUXDB
-from store.journal import EPOCH, epoch_us, segment_paths
+from store.journal import segment_paths
 from store.journal_segment import Segment, SegmentGone, reading
 from store.spans import SpanDamaged, read_span
 from store.state_db import MIGRATIONS

@@ -14,6 +14,7 @@ import polars as pl
 
 from contracts.civil_time import local
 from contracts.frames import INSTANT
+from contracts.instants import epoch_us
 from contracts.series import MEASUREMENTS, PERIOD_BUCKET
 from contracts.site import Site
 from grafana.plan import filtered, plan, range_read, values
@@ -21,7 +22,6 @@ from grafana.query import Bindings, Query, TagValues, Where
 from store.archive import latest_of, read_archive
 from store.influx_layout import Registry, aggregate_rows, reading_rows, verdict_rows
 from store.influx_refill import POINT
-from store.journal import epoch_us
 from store.state_db import StateDb
 
 from ..operators.facts_read import read_facts

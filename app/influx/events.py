@@ -17,6 +17,7 @@ import polars as pl
 from contracts.catalogue import Language
 from contracts.clock import Clock
 from contracts.facts import ACCEPT, APPROVE_LATE, RETURN
+from contracts.instants import EPOCH
 from contracts.ports import JournalFailure
 from contracts.reasons import LEVELS, Transition
 from contracts.series import MEASUREMENTS, NOBODY
@@ -25,7 +26,6 @@ from store.archive import CURSOR as ARCHIVED
 from store.influx import CURSOR as WRITTEN
 from store.influx import InfluxWriter
 from store.influx_layout import SEVERITY, Registry, as_rows
-from store.journal import EPOCH
 from store.operator_rows import UpTo
 from store.state_db import SpanRow, StateDb
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import polars as pl
 
 from contracts.clock import Clock
+from contracts.instants import EPOCH
 from contracts.site import Site
 from store.archive import CURSOR as ARCHIVED
 from store.influx import CURSOR as WRITTEN
 from store.influx import FRAMES, InfluxWriter, QueryRefused, Retry, create_databases
 from store.influx_refill import Missing, Place, missing_rows
-from store.journal import EPOCH
 from store.spans import SpanDamaged, SpanFiles
 from store.state_db import SpanRow, StateDb
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 
 from contracts.frames import MESSAGES, empty
+from contracts.instants import epoch_us
 from contracts.site import Site
 from contracts.topics import JOURNAL_CLOCK, JOURNAL_OPERATOR
 from rules.facts.records import facts_of
 from rules.ticks import SiteClock, stamp
-from store.journal import epoch_us
 from store.operator_rows import UpTo, own_rows, own_up_to
 
 from ..service.collector import journal_directory

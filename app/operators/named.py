@@ -3,13 +3,14 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from contracts.civil_time import local
+from contracts.instants import EPOCH, MICROSECOND
 from contracts.site import Site
 from store.alert_reads import NotReadable, Reading, Wanted, reading
 from store.sqlite_damage import StateDamaged
@@ -18,7 +19,6 @@ from .record import state_directory
 
 SHOWN_NAME = 8  # characters of a name: enough to give it to the next command
 SHORTEST_NAME = 4
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def one_named(name: str, names: list[str], hint: str, what: str) -> str:
 
 def instant_of(us: object) -> datetime | None:
     """us since 1970 UTC."""
-    return None if us is None else EPOCH + timedelta(microseconds=int(str(us)))
+    return None if us is None else EPOCH + int(str(us)) * MICROSECOND
 
 
 def civil_text(us: object, site: Site) -> str:

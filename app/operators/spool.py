@@ -19,10 +19,10 @@ from contracts import topics
 from contracts.actions import ACTIONS, action_of
 from contracts.clock import Clock
 from contracts.facts import fact_name
+from contracts.instants import epoch_us
 from contracts.ports import JournalFailure, JournalWriter, RawMessage
 from contracts.records import OTHER_ACTIONS, Record, decode, encode
 from rules.facts.records import fact_of
-from store.journal import epoch_us
 from store.parquet import fsync, replacing, unlink_durably
 
 from ..site.record import ACTIVATE, site_row

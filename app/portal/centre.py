@@ -12,12 +12,12 @@ from pathlib import Path
 
 from contracts.civil_time import local
 from contracts.clock import Clock
+from contracts.instants import EPOCH, MICROSECOND
 from contracts.portal import Portal
 from contracts.site import Site
 from rules.facts.tables import Marking, compile_marking
 from rules.spec import Rule
 from store.alert_reads import NotReadable, Reading, reading
-from store.journal import EPOCH, MICROSECOND
 from store.portal_db import PortalDb
 from store.sqlite_damage import StateDamaged
 

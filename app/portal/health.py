@@ -6,8 +6,8 @@ from datetime import timedelta
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
+from contracts.instants import EPOCH, MICROSECOND
 from store.alert_reads import NotReadable, reading
-from store.journal import EPOCH, MICROSECOND
 from store.sqlite_damage import StateDamaged
 
 from .auth import centre_of

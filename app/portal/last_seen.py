@@ -11,10 +11,10 @@ from pathlib import Path
 import polars as pl
 
 from contracts.civil_time import local
+from contracts.instants import EPOCH, MICROSECOND
 from store.alert_reads import reading
 from store.archive import CURSOR as ARCHIVE
 from store.archive import read_archive
-from store.journal import EPOCH, MICROSECOND
 from store.spans import SpanDamaged, read_span
 
 LOOKED_BACK = timedelta(days=2)

@@ -14,8 +14,8 @@ from pydantic import BaseModel, Field
 
 from contracts.actions import ACTIONS
 from contracts.facts import KINDS, fact_name, to_body
+from contracts.instants import epoch_us
 from contracts.records import RECORD_VERSION, Record, decode, encode
-from store.journal import epoch_us
 from store.portal_db import PortalDbError
 
 from ..operators import spool

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from contracts import topics
 from contracts.clock import Clock
+from contracts.instants import EPOCH, MICROSECOND
 from contracts.ports import JournalFull, JournalWriter
 from contracts.site import Site
 from ingest.mqtt import CollectorMetrics, MqttCollector
-from store.journal import EPOCH, MICROSECOND, Journal
+from store.journal import Journal
 from store.journal_reader import last_payload
 from store.journal_segment import SegmentDamaged
 from store.parquet import make_directory

@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
+from contracts.instants import epoch_us
 from contracts.reasons import Transition
 from store.archive import TABLES
-from store.journal import epoch_us
 from store.telling_rows import TellingRows
 
 from ..pipeline import Span

@@ -15,13 +15,13 @@ import polars as pl
 
 from contracts.clock import Clock
 from contracts.frames import MESSAGES
+from contracts.instants import epoch_us
 from contracts.ports import JournalFailure
 from contracts.site import Site
 from rules.carry import NotCarried
 from rules.spec import Rule
 from rules.ticks import CLOCK_PREFIX, SiteClock
 from store.disk_full import is_disk_full
-from store.journal import epoch_us
 from store.journal_reader import bytes_between, read_some
 from store.put_away import PENDING_BYTES_MAX, Folder
 from store.spans import span_name, write_span

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from contracts.civil_time import local
 from contracts.clock import Clock
+from contracts.instants import epoch_us
 from contracts.site import Site
 from store.archive import CURSOR as ARCHIVED
 from store.archive import Archive
 from store.influx import CURSOR as WRITTEN
-from store.journal import JournalFailure, epoch_us
+from store.journal import JournalFailure
 from store.raw_files import raw_directory
 from store.seal import SealRefused, remove_expired, seal_segments
 from store.spans import SpanFiles

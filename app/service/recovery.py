@@ -16,8 +16,8 @@ from pathlib import Path
 
 import polars as pl
 
+from contracts.instants import epoch_us
 from store.archive import TABLES
-from store.journal import epoch_us
 from store.parquet import replacing
 from store.spans import SpanDamaged, read_span
 from store.state_db import SpanRow, StateDb

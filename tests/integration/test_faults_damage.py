@@ -13,10 +13,11 @@ from app.service.collector import journal_directory
 from app.service.engine import Engine
 from app.service.processes import run_parts
 from contracts.clock import SystemClock
+from contracts.instants import epoch_us
 from contracts.ports import RawMessage
 from rules.ticks import clock_payload
 from store.archive import CURSOR as ARCHIVED
-from store.journal import CHAIN_START, Journal, epoch_us, segment_paths
+from store.journal import CHAIN_START, Journal, segment_paths
 from store.journal_reader import read_after
 from store.journal_schema import ChainEnd
 from store.state_db import StateDb

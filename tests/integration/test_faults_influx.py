@@ -12,8 +12,8 @@ import pytest
 from app.health.status import attention, status_of
 from app.influx.part import DEAD_LETTERS
 from contracts.frames import AGGREGATES, READINGS, VERDICTS, empty
+from contracts.instants import epoch_us
 from store.influx import CURSOR, database_of, query
-from store.journal import epoch_us
 from store.spans import read_span, span_name, write_span
 from store.state_db import SpanRow, StateDb
 

@@ -28,12 +28,13 @@ from app.service.housekeeping import (
 from app.site.files import SiteErrors
 from contracts.clock import ScaledClock
 from contracts.frames import empty
+from contracts.instants import epoch_us
 from contracts.site import Influx
 from store.archive import TABLES, Archive, read_archive
 from store.backup import back_up, restore
 from store.influx import CURSOR as WRITTEN
 from store.influx import FRAMES
-from store.journal import Journal, epoch_us, segment_paths
+from store.journal import Journal, segment_paths
 from store.journal_reader import read_after, verify_chain
 from store.parquet import canonical
 from store.raw_files import raw_directory, raw_files

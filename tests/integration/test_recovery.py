@@ -14,8 +14,8 @@ from app.service.housekeeping import keep_house
 from app.service.recovery import DIFFERENCES, Progress, Recovering
 from contracts.channels import Webhook
 from contracts.clock import ScaledClock
+from contracts.instants import epoch_us
 from store.archive import CURSOR as ARCHIVED
-from store.journal import epoch_us
 from store.spans import read_span, span_name, write_span
 from store.state_db import StateDb
 from tests.builders import START, minutes

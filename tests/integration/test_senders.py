@@ -20,13 +20,13 @@ from app.sending.trend import trend_of, trend_pictures
 from app.texts.told import ToldTexts
 from contracts.channels import DingTalk, Webhook
 from contracts.clock import SystemClock
+from contracts.instants import epoch_us
 from contracts.ports import Notification, Sent
 from contracts.reasons import Receipt
 from notify.outbox import ATTEMPTS_MAX
 from notify.senders.pace import Pace
 from notify.telling.plan import compile_telling
 from store.archive import Archive
-from store.journal import epoch_us
 from store.spans import SpanFiles
 from store.state_db import SpanRow, StateDb
 from tests.builders import START, minutes, site

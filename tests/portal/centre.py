@@ -22,13 +22,14 @@ from app.service.engine import Engine
 from app.site.files import load_site
 from app.site.record import activation, keep, site_content
 from app.site.rule_files import load_rules
+from contracts.instants import epoch_us
 from contracts.ports import RawMessage
 from contracts.site import Site
 from rules.spec import Rule
 from rules.ticks import clock_payload
 from simulators.simulate import LiveSimulator
 from store.archive import Archive
-from store.journal import Journal, epoch_us
+from store.journal import Journal
 from store.portal_db import Account, PortalDb, Token
 from store.spans import SpanFiles
 from store.state_db import StateDb

@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from app.operators import spool
 from app.service.collector import journal_directory
+from contracts.instants import epoch_us
 from contracts.records import decode
-from store.journal import epoch_us
 from store.seal import seal_segments
 
 MARKS = "/api/v1/marks"

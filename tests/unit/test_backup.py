@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from contracts.instants import epoch_us
 from contracts.ports import Notification, RawMessage
 from contracts.reasons import Receipt
 from store import state_db
 from store.backup import MANIFEST, RESTORING, BackupRefused, back_up, read_manifest, restore
-from store.journal import Journal, epoch_us, segment_paths
+from store.journal import Journal, segment_paths
 from store.journal_reader import read_after, verify_chain
 from store.portal_db import PortalDb
 from store.seal import seal_segments

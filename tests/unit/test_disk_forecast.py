@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from app.health.disk_forecast import DAY, Growth, LastDay, growth
-from store.journal import epoch_us
+from contracts.instants import epoch_us
 from store.raw_files import raw_directory, raw_file_name
 from tests.builders import START
 

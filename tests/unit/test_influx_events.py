@@ -16,8 +16,8 @@ from app.influx.events import (
 )
 from app.influx.registry import registry_of, registry_rows
 from app.texts.texts import Texts
+from contracts.instants import epoch_us
 from contracts.series import MEASUREMENTS
-from store.journal import epoch_us
 from store.state_db import SpanRow
 from tests.builders import START, minutes
 from tests.builders import site as made

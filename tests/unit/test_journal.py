@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from app.evidence.journal import check_journals
 from app.evidence.link import Broken
 from contracts.frames import MESSAGES, check
+from contracts.instants import epoch_us
 from contracts.ports import JournalFailure, RawMessage
-from store.journal import Journal, epoch_us, segment_paths
+from store.journal import Journal, segment_paths
 from store.journal_block import PACKED_MAX_BYTES
 from store.journal_reader import (
     bytes_between,

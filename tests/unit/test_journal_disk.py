@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from contracts.instants import epoch_us
 from contracts.ports import JournalFailure, JournalFull, RawMessage
-from store.journal import Journal, epoch_us, segment_paths
+from store.journal import Journal, segment_paths
 from store.journal_reader import read_after, verify_chain
 from store.seal import seal_segments
 from tests.conftest import missing

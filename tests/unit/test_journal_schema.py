@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from contracts.instants import MICROSECOND, epoch_us
 from contracts.ports import JournalFailure, RawMessage
-from store.journal import CHAIN_START, MICROSECOND, Journal, epoch_us, segment_paths
+from store.journal import CHAIN_START, Journal, segment_paths
 from store.journal_reader import last_payload, read_after, read_segment, sealed_segments, verify_chain
 from store.journal_schema import MIGRATIONS, ChainEnd
 from store.journal_segment import reading

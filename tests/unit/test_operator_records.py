@@ -17,11 +17,12 @@ from app.service.collector import journal_directory
 from contracts.clock import ScaledClock
 from contracts.facts import KINDS, Manual, Mark, Qc, Review, Stop, Withdrawal, fact_name, from_body, to_body
 from contracts.frames import MESSAGES
+from contracts.instants import epoch_us
 from contracts.ports import JournalFailure, RawMessage
 from contracts.records import Record, encode
 from rules.facts.records import facts_of
 from rules.ticks import SiteClock, clock_payload, stamp
-from store.journal import Journal, epoch_us
+from store.journal import Journal
 from store.journal_reader import read_after
 from store.operator_rows import own_rows
 from store.raw_files import raw_directory, raw_files

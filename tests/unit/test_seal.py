@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
+from contracts.instants import epoch_us
 from contracts.ports import JournalFailure, RawMessage
 from store import seal
 from store.feed import read_feed
-from store.journal import Journal, epoch_us, segment_paths
+from store.journal import Journal, segment_paths
 from store.journal_reader import last_payload, read_after, read_segment, verify_chain
 from store.raw_files import BrokenLink, raw_directory, raw_files, read_about, read_removed, verify_raw_file
 from store.seal import SealRefused, remove_expired, seal_segments

@@ -16,13 +16,14 @@ from app.service.engine import Engine
 from app.service.recovery import write_down
 from contracts.channels import Webhook
 from contracts.clock import ScaledClock
+from contracts.instants import epoch_us
 from contracts.ports import Notification, RawMessage
 from contracts.reasons import Receipt
 from contracts.site import Influx
 from rules.spec import LimitRule
 from rules.ticks import clock_payload
 from store.dead_letters import DeadLetters
-from store.journal import Journal, epoch_us, segment_paths
+from store.journal import Journal, segment_paths
 from store.state_db import StateDb
 from tests.builders import START, minutes, site
 

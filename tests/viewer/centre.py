@@ -16,12 +16,13 @@ from app.service.collector import journal_directory
 from app.service.engine import Engine
 from app.site.rule_files import load_rules
 from contracts.clock import ScaledClock
+from contracts.instants import epoch_us
 from contracts.portal import Portal
 from contracts.ports import RawMessage
 from contracts.site import Influx, Site
 from rules.spec import Rule
 from rules.ticks import clock_payload
-from store.journal import Journal, epoch_us
+from store.journal import Journal
 from store.portal_db import Account, PortalDb
 from tests.decided_day import CLOCK_EVERY, EXAMPLE, HOSTILE, TO_AT, decided_day, send
 

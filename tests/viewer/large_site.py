@@ -7,9 +7,9 @@ import polars as pl
 
 from app.site.files import load_site
 from contracts import frames
+from contracts.instants import epoch_us
 from contracts.site import Site
 from store.archive import CURSOR, TABLES, Archive
-from store.journal import epoch_us
 from store.parquet import canonical
 from store.spans import SpanFiles, write_span
 from store.state_db import SpanRow, StateDb

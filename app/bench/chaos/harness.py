@@ -22,11 +22,11 @@ from random import Random
 
 import polars as pl
 
+from contracts.instants import epoch_us
 from contracts.site import Influx
 from rules.ticks import CLOCK_PREFIX
 from store.archive import CURSOR as ARCHIVED
 from store.influx import CURSOR as WRITTEN
-from store.journal import epoch_us
 from store.state_db import SpanRow, StateDb
 
 from ...feeds.record import NoJournal, record

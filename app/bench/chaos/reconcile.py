@@ -15,13 +15,13 @@ from pathlib import Path
 import polars as pl
 
 from contracts.frames import INSTANT
+from contracts.instants import EPOCH, epoch_us
 from contracts.ports import Notification
 from contracts.reasons import Receipt
 from contracts.site import Influx, Site
 from rules.spec import Rule
 from rules.ticks import SiteClock
 from store.archive import AGGREGATE_KEY, TABLES, VERDICT_KEY, latest_revisions, read_archive
-from store.journal import EPOCH, epoch_us
 from store.state_db import SpanRow, StateDb
 
 from ...evidence.state import Committed, StateEvidence
