@@ -16,6 +16,7 @@ from .strict import Identifier, Strict
 # What a template may name. `alert` and `people` go on with a dot: ${alert.station}.
 BODY_KEYS = [
     "text",
+    "short",
     "title",
     "language",
     "level",
@@ -137,7 +138,7 @@ class Sms(Channel):
     ca_file: str | None = None
     template_id: str = ""  # as the carrier approved it
     signature: str = ""  # 短信签名, without its brackets; counts in the length
-    text: str = "$text"  # the message: what BODY_KEYS name
+    text: str = "$short"  # the message: what BODY_KEYS name
     characters_max: Annotated[int, Field(ge=20, le=500)] = SMS_CHARACTERS_MAX
     to: tuple[Phone, ...] = ()
     to_people: bool = True

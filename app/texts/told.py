@@ -10,7 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from contracts.catalogue import LEVEL, Language
-from contracts.catalogue.telling import AND_N_LINES, AND_N_MORE, COUNT, DURATION, HEAD, SAID, TITLE
+from contracts.catalogue.telling import AND_N_LINES, AND_N_MORE, COUNT, DURATION, HEAD, SAID, SHORT_HEAD, TITLE
+from contracts.channels import Alertmanager
 from contracts.ports import Notification
 from contracts.reasons import Telling, Transition
 from contracts.routing import Flapping
@@ -35,6 +36,7 @@ class ToldTexts:
     def __init__(self, site: Site, plan: TellPlan, judged: Judgements | None = None):
         self._texts, self._plan = Texts(site, judged), plan
         self._cases = CaseTexts(self._texts)
+        self._keep_each = {one.name for one in site.file.channels if isinstance(one, Alertmanager)}
         self._public_url = None if site.file.portal is None else site.file.portal.public_url
 
     def notification(self, planned: Planned) -> Notification:
@@ -44,6 +46,7 @@ class ToldTexts:
         body = {
             "title": self._title(planned, language),
             "text": self._text(planned, language),
+            "short": self._short(planned, language),
             "language": language,
             "level": planned.level,
             "kind": str(planned.kind),
@@ -52,7 +55,7 @@ class ToldTexts:
             "final_from": None if one is None else self._texts.final_from(one.record).isoformat(),
             "clause": None if one is None else self._texts.clause(one.record),
             "alert": None if one is None else one.record,
-            "alerts": [item.record for item in items[:RECORDS_MAX]] if one is None else [],
+            "alerts": [item.record for item in items[: self._records_max(planned)]] if one is None else [],
             "count": len(items),
             "episodes": {str(item.record["id"]): item.transition for item in items},
             "people": [self._person(name, language) for name in planned.people],
@@ -90,6 +93,11 @@ class ToldTexts:
         }
         return Notification(planned.key, planned.channel, body)
 
+    def _records_max(self, planned: Planned) -> int | None:
+        """Alertmanager keeps alerts one by one, so it gets them all; a reminder only says that they still stand."""
+        is_reminder = planned.kind in (Telling.REPEAT, Telling.ESCALATION)
+        return None if planned.channel in self._keep_each and not is_reminder else RECORDS_MAX
+
     def _page(self, what: str, records: Sequence[Mapping[str, Any]]) -> str | None:
         """The page of the one, or the list of several; None where the site has no public address."""
         if self._public_url is None:
@@ -102,6 +110,7 @@ class ToldTexts:
             level=LEVEL[planned.level][language],
             place=self._texts.place(str(first.record["station"]), language),
             said=SAID[first.transition][language],
+            what=f" {what}" if (what := self._texts.what(first.record, language)) else "",
             n=len(planned.items),
         )
 
@@ -131,6 +140,16 @@ class ToldTexts:
         if len(items) > LINES_MAX:
             lines.append(AND_N_LINES[language].format(n=len(items) - LINES_MAX))
         return "\n".join(lines)
+
+    def _short(self, planned: Planned, language: Language) -> str:
+        """Of several alerts: why people are told, and the most serious one."""
+        first = planned.items[0]
+        one = self._texts.short(first.transition, first.record, language, planned.tick)
+        if planned.kind in (Telling.CHANGE, Telling.FLAPPING):
+            return one
+        head = self._text(planned, language).partition("\n")[0]
+        text = head if planned.kind == Telling.STORM else f"{head} {one}"
+        return SHORT_HEAD[language].format(level=LEVEL[planned.level][language], text=text)
 
     def _line(self, planned: Planned, item: Item, language: Language) -> str:
         said = item.transition

@@ -28,7 +28,7 @@ ALERT: dict[str, dict[Language, str]] = {
     },
     "limit.early": {
         "zh": "{place} {factor}{period}{amount}{tendency}({limit_period}限值{limit}),预警",
-        "en": "{place}: {factor} {period} value {amount} is {tendency} ({limit_period} limit {limit}), early warning",
+        "en": "{place}: {factor} {period} {amount} is {tendency} ({limit_period} limit {limit}), early warning",
     },
     "share.ultra_low": {
         "zh": "{place} {factor}当月{value}%的有效小时均值高于超低排放指标{of_limit}(允许{limit}%),未达超低排放指标,"
@@ -48,10 +48,7 @@ ALERT: dict[str, dict[Language, str]] = {
         "en": "{place}: {period} is of class {water_class} (worst factor, automatically monitored items only,"
         " {valid_n} of {expected_n} rated), worse than the target class {target_class}",
     },
-    "missing": {
-        "zh": "{place} 无数据到达,请检查设备与网络",
-        "en": "{place}: no data arrive; check instrument and network",
-    },
+    "missing": {"zh": "{place} 无数据到达{advice}", "en": "{place}: no data arrive{advice}"},
     "flat_line": {
         "zh": "{place} {factor}整个时段数值未变化,待核实",
         "en": "{place}: {factor} has not moved for a whole window, to be verified",
@@ -130,37 +127,53 @@ ALERT: dict[str, dict[Language, str]] = {
         "en": "{place}: production runs while its treatment does not ({factor}), to be verified",
     },
     "rejects": {
-        "zh": "{place} 每分钟拒收报文{value}条,请检查数采仪与协议",
-        "en": "{place}: {value} messages a minute rejected; check logger and protocol",
+        "zh": "{place} 每分钟拒收报文{value}条{advice}",
+        "en": "{place}: {value} messages a minute rejected{advice}",
     },
     **PARK_ALERT,
 }
 
+# What became known comes first where it is more than "it is so": whoever reads only a beginning must not take an end,
+# or a correction, for another alert. Late data and marks alike change what was told before.
 TRANSITION: dict[str, dict[Language, str]] = {
-    "fired": {"zh": "自 {since} 起{provisional}", "en": "since {since}{provisional}"},
-    "level_changed": {"zh": "级别变为{level},自 {since} 起", "en": "level is now {level}, since {since}"},
-    "data_lost": {
-        "zh": "数据中断,无法判断是否恢复,自 {since} 起",
-        "en": "data lost, recovery cannot be judged, since {since}",
+    "fired": {"zh": "{alert},自 {since} 起{provisional}", "en": "{alert}, since {since}{provisional}"},
+    "level_changed": {
+        "zh": "级别变为{level}:{alert},告警自 {since} 起{provisional}",
+        "en": "level is now {level}: {alert}, in alarm since {since}{provisional}",
     },
-    "data_back": {"zh": "数据恢复,仍在告警,自 {since} 起", "en": "data are back, still in alarm, since {since}"},
-    "resolved": {"zh": "{since} 起的告警于 {until} 恢复", "en": "resolved at {until}, began {since}"},
-    "withdrawn": {"zh": "据补传数据撤回 {since} 起的告警", "en": "withdrawn after late data, began {since}"},
+    "data_lost": {
+        "zh": "数据中断,无法判断是否恢复:{alert},告警自 {since} 起{provisional}",
+        "en": "data lost, recovery cannot be judged: {alert}, in alarm since {since}{provisional}",
+    },
+    "data_back": {
+        "zh": "数据恢复,仍在告警:{alert},告警自 {since} 起{provisional}",
+        "en": "data are back, still in alarm: {alert}, in alarm since {since}{provisional}",
+    },
+    "resolved": {
+        "zh": "告警已恢复({since} 至 {until}):{alert}{provisional}",
+        "en": "over ({since} to {until}): {alert}{provisional}",
+    },
+    "withdrawn": {
+        "zh": "更正:据补传数据或数据标记,撤回 {since} 起的告警;原报内容不再作数:{alert}",
+        "en": "correction: withdrawn after late data or marks, the alert since {since}; what it said no longer holds:"
+        " {alert}",
+    },
     "amended": {
-        "zh": "据补传数据修订 {since} 起的告警{provisional}",
-        "en": "amended after late data, began {since}{provisional}",
+        "zh": "据补传数据或数据标记修订:{alert},告警自 {since} 起{provisional}",
+        "en": "amended after late data or marks: {alert}, in alarm since {since}{provisional}",
     },
     "fired_in_retrospect": {
-        "zh": "据补传数据追溯:{since} 至 {until}{provisional}",
-        "en": "found in retrospect from late data: {since} to {until}{provisional}",
+        "zh": "据补传数据或数据标记追溯({since} 至 {until}):{alert}{provisional}",
+        "en": "found in retrospect from late data or marks ({since} to {until}): {alert}{provisional}",
     },
     "reopened": {
-        "zh": "据补传数据,{since} 起的告警尚未恢复{provisional}",
-        "en": "not over after late data, began {since}{provisional}",
+        "zh": "据补传数据或数据标记,告警尚未恢复:{alert},告警自 {since} 起{provisional}",
+        "en": "not over, after late data or marks: {alert}, in alarm since {since}{provisional}",
     },
     "superseded": {
-        "zh": "规则、限值或站点配置已变更,{since} 起的告警不再判定,不表示恢复",
-        "en": "no longer judged: its rule, limit or point was changed; that is no all-clear; began {since}",
+        "zh": "不再判定,不表示恢复(规则、限值或站点配置已变更):{alert},告警自 {since} 起",
+        "en": "no longer judged, which is no all-clear (its rule, limit or point was changed): {alert}, in alarm since"
+        " {since}",
     },
 }
 
@@ -195,6 +208,8 @@ PERIOD: dict[str, dict[Language, str]] = {
 }
 
 CONVERTED: dict[Language, str] = {"zh": "(折算)", "en": " (converted)"}
+WINDOW_AT: dict[Language, str] = {"zh": "({at})", "en": " ({at})"}  # whose value it is, where that is not the beginning
+CONVERTED_AT: dict[Language, str] = {"zh": "(折算,{at})", "en": " (converted, {at})"}
 
 LIMIT_PERIOD: dict[str, dict[Language, str]] = {
     "instant": {"zh": "瞬时", "en": "instantaneous"},
@@ -267,7 +282,14 @@ ROLLING: dict[str, dict[Language, str]] = {  # the mean of several windows toget
 }
 
 OTHER: dict[Language, str] = {"zh": "另一参数", "en": "another signal"}  # where it is not on record which
-UNIT: dict[str, dict[Language, str]] = {"degC": {"zh": "℃", "en": "°C"}}  # the others are written as they are
+UNIT: dict[str, dict[Language, str]] = {  # the others are written as they are
+    "degC": {"zh": "℃", "en": "°C"},
+    "mg/m3": {"zh": "mg/m³", "en": "mg/m³"},
+    "ug/m3": {"zh": "µg/m³", "en": "µg/m³"},
+    "ng/m3": {"zh": "ng/m³", "en": "ng/m³"},
+    "m3/h": {"zh": "m³/h", "en": "m³/h"},
+    "m3/s": {"zh": "m³/s", "en": "m³/s"},
+}
 
 TENDENCY: dict[str, dict[Language, str]] = {
     "above": {"zh": "偏高", "en": "high"},
@@ -278,3 +300,9 @@ DOUBT: dict[Language, str] = {"zh": ",限值未经核实", "en": ", limit not ve
 
 TIMES: dict[Language, str] = {"zh": "超标{times}倍,", "en": " by {times} times"}  # (C - L) / L; never for pH
 VALID: dict[Language, str] = {"zh": "{n}/{of}个数据", "en": "{n} of {of} values"}
+VALID_MINUTES: dict[Language, str] = {"zh": "{n}分钟", "en": "{n} minutes"}  # of an hour with a value a minute
+
+ADVICE: dict[str, dict[Language, str]] = {  # while it lasts
+    "missing": {"zh": ",请检查设备与网络", "en": "; check instrument and network"},
+    "rejects": {"zh": ",请检查数采仪与协议", "en": "; check logger and protocol"},
+}

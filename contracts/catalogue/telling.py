@@ -18,13 +18,32 @@ SAID: dict[str, dict[Language, str]] = {
 }
 
 TITLE: dict[str, dict[Language, str]] = {
-    "change": {"zh": "【{level}】{place} {said}", "en": "[{level}] {place}: {said}"},
+    "change": {"zh": "【{level}】{said}:{place}{what}", "en": "[{level}] {said}: {place}{what}"},
     "group": {"zh": "【{level}】{n} 条告警有变化", "en": "[{level}] {n} alerts changed"},
     "storm": {"zh": "【{level}】同类告警 {n} 条", "en": "[{level}] {n} alerts of one kind"},
     "flapping": {"zh": "【{level}】{place} 频繁变化", "en": "[{level}] {place}: coming and going"},
     "repeat": {"zh": "【{level}】提醒:{n} 条告警未确认", "en": "[{level}] reminder: {n} not acknowledged"},
     "escalation": {"zh": "【{level}】升级:{n} 条告警未确认", "en": "[{level}] escalated: {n} not acknowledged"},
     "missed": {"zh": "【{level}】静默期间 {n} 条告警已结束", "en": "[{level}] {n} alerts came and went while silenced"},
+}
+
+ABOUT: dict[str, dict[Language, str]] = {  # what a title names, of alerts that are of no factor
+    "missing": {"zh": "无数据到达", "en": "no data arrive"},
+    "rejects": {"zh": "报文被拒收", "en": "messages rejected"},
+    "clock_skew": {"zh": "数采仪时钟偏差", "en": "logger's clock is off"},
+    "river_class": {"zh": "水质类别", "en": "water class"},
+}
+
+# A short message: what must not be cut off comes first. No brackets that are a signature's.
+SHORT: dict[Language, str] = {
+    "zh": "{said}({level}{sure}){at}{alert}",
+    "en": "{said} ({level}{sure}) {at} {alert}",
+}
+SHORT_AT: dict[Language, str] = {"zh": "%d日%H:%M", "en": "%m-%d %H:%M"}
+SHORT_HEAD: dict[Language, str] = {"zh": "({level}){text}", "en": "({level}) {text}"}  # of several alerts
+SURE: dict[str, dict[Language, str]] = {
+    "provisional": {"zh": ",初判", "en": ", provisional"},
+    "final": {"zh": ",终判", "en": ", final"},
 }
 
 HEAD: dict[str, dict[Language, str]] = {

@@ -1,7 +1,8 @@
 """Notifications as alerts of Prometheus Alertmanager, API v2: it groups, silences and tells by its own configuration.
 
 Promises: an alert stands there until GreenIsland ends it (or STANDS_FOR without a word), not for its resolve_timeout;
-another level replaces the one before. What is older than what this process sent of an alert is not sent.
+another level replaces the one before; many are sent by several POSTs. What is older than what this process sent of an
+alert is not sent.
 Does not promise: that an alert ends there whose end was given up or refused here.
 """
 
@@ -21,7 +22,8 @@ from .wording import language_of, plain, title_of
 PATH = "/api/v2/alerts"
 STANDS_FOR = timedelta(days=30)
 OVER = {Transition.RESOLVED, Transition.WITHDRAWN, Transition.FIRED_IN_RETROSPECT}
-ALERTS_MAX = 10_000  # whose latest tick is remembered
+ALERTS_MAX = 50_000  # whose latest tick is remembered
+AT_ONCE = 500  # alerts of a POST, each with its three levels; some 2 MB
 LABELS = ("rule", "station", "factor", "period")
 
 
@@ -55,23 +57,28 @@ class AlertmanagerSender:
         fresh = [one for one in episodes if self._latest.get(str(one["id"]), "") <= tick]
         if episodes and not fresh:
             return Sent(Receipt.DELIVERED, "not sent: a later word on it was taken already")
-        alerts = [alert for one in fresh for alert in self._alerts(one, body)] or [self._plain(notification)]
-        content = json.dumps(alerts, ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json"}
+        if not fresh:
+            return self._post([self._plain(notification)])
+        sent = Sent(Receipt.DELIVERED, "")
+        for at in range(0, len(fresh), AT_ONCE):
+            some = fresh[at : at + AT_ONCE]
+            sent = self._post([alert for one in some for alert in self._alerts(one, body)])
+            if sent.receipt != Receipt.DELIVERED:  # another attempt sends all: the same alert again changes nothing
+                return sent._replace(detail=f"taken: {at:,} of {len(fresh):,} alerts; {sent.detail}") if at else sent
+            self._remember(some, tick)
+        return sent
+
+    def _post(self, alerts: list[dict[str, object]]) -> Sent:
         answer = ask(
             self._client,
             "POST",
             self._url,
-            content=content,
-            headers=headers,
+            content=json.dumps(alerts, ensure_ascii=False).encode(),
+            headers={"Content-Type": "application/json"},
             auth=self._auth,
             timeout_s=self._timeout_s,
         )
-        if isinstance(answer, Sent):
-            return answer
-        if answer.sent.receipt == Receipt.DELIVERED:
-            self._remember(fresh, tick)
-        return _with_words(answer, self._password)
+        return answer if isinstance(answer, Sent) else _with_words(answer, self._password)
 
     def _alerts(self, episode: dict[str, object], body: dict[str, object]) -> list[dict[str, object]]:
         """The alert of its level; and of the other levels, as ended, for a level is a label that routes look at."""

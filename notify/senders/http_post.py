@@ -6,8 +6,8 @@ neither address nor secret is in a detail. Does not promise to follow redirects:
 
 import json
 import ssl
-import time
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,9 +15,13 @@ import httpx
 from contracts.ports import Sent
 from contracts.reasons import Receipt
 
+from .hang_up import HangUp
 from .pace import ASKED_MAX_S
 
-TIMEOUT_S = 10.0  # of connecting, and of every wait for more of the answer
+TIMEOUT_S = 10.0  # of connecting, and of every wait for more of the answer; the whole has twice as long
+# A connection a request: one that rested may be closed by its receiver just as we speak, and who was told is not known.
+HEADERS = {"Connection": "close", "Accept-Encoding": "identity"}
+CONNECTED = "connection.connect_tcp.complete"  # httpcore's word for it
 ANSWER_BYTES_MAX = 64 * 1024
 WORTH_RETRYING = frozenset({408, 425, 429})  # and every 5xx
 CERTIFICATE = {  # X509_V_ERR_*: OpenSSL's own words may repeat the address
@@ -71,32 +75,37 @@ def ask(
     reads: bool = True,
 ) -> Answer | Sent:
     """The answer; or FAILED, in words, where there is none. reads: what it says counts, not its status alone."""
-    ends_s = time.monotonic() + 2 * timeout_s
-    try:
-        with client.stream(
-            method,
-            url,
-            content=content,
-            headers=headers,
-            auth=auth,
-            timeout=httpx.Timeout(timeout_s),
-            follow_redirects=False,
-        ) as response:
-            read = bytearray()
-            if reads:
-                for part in response.iter_bytes():
+    with HangUp(2 * timeout_s) as whole:
+
+        def hold(event: str, about: dict[str, Any]) -> None:
+            if event == CONNECTED:
+                whole.hold(about["return_value"].get_extra_info("socket"))
+
+        try:
+            with client.stream(
+                method,
+                url,
+                content=content,
+                headers={**HEADERS, **(headers or {})},
+                auth=auth,
+                timeout=httpx.Timeout(timeout_s),
+                follow_redirects=False,
+                extensions={"trace": hold},
+            ) as response:
+                read = bytearray()
+                for part in response.iter_bytes() if reads else ():
                     read += part
                     if len(read) > ANSWER_BYTES_MAX:
                         break  # nobody who took it says so much
-                    if time.monotonic() > ends_s:
-                        return Sent(Receipt.FAILED, "no whole answer in time")
-            return Answer(response.status_code, bytes(read[:ANSWER_BYTES_MAX]), _retry_after_s(response))
-    except httpx.TimeoutException as error:
-        return Sent(Receipt.FAILED, f"no answer in time ({type(error).__name__})")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        if (wrong := certificate_words(error)) is not None:
-            return Sent(Receipt.FAILED, wrong)
-        return Sent(Receipt.FAILED, f"no answer ({type(error).__name__})")
+                return Answer(response.status_code, bytes(read[:ANSWER_BYTES_MAX]), _retry_after_s(response))
+        except httpx.TimeoutException as error:
+            return Sent(Receipt.FAILED, f"no answer in time ({type(error).__name__})")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if whole.rang:
+                return Sent(Receipt.FAILED, "no whole answer in time")
+            if (wrong := certificate_words(error)) is not None:
+                return Sent(Receipt.FAILED, wrong)
+            return Sent(Receipt.FAILED, f"no answer ({type(error).__name__})")
 
 
 def _retry_after_s(response: httpx.Response) -> float:
@@ -131,8 +140,11 @@ def address(text: str, key: str) -> httpx.URL:
 
 
 def redacted(text: object, *secrets: str) -> str:
-    """What a receiver said, on one line, cut, without what it may repeat of ours."""
-    said = " ".join(str(text).split())
+    """What a receiver said, on one line, cut, without what it may repeat of ours.
+
+    Nothing of it commands a terminal, and all of it can be written down (half a surrogate pair cannot).
+    """
+    said = " ".join("".join(sign if sign.isprintable() else " " for sign in str(text)).split())
     for secret in sorted(filter(None, secrets), key=len, reverse=True):
         said = said.replace(secret, "***")
     return said if len(said) <= DETAIL_MAX else said[: DETAIL_MAX - 1] + "…"

@@ -5,6 +5,7 @@ again by this process; the same notification has the same Message-ID at every at
 Does not promise that a mailbox exists: a server may take a mail now and return it later.
 """
 
+import base64
 import hashlib
 import re
 import smtplib
@@ -14,17 +15,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import format_datetime
+from io import BufferedReader
+from typing import Any
 
 from contracts.channels import MAIL_ADDRESS, Mail
 from contracts.clock import Clock
 from contracts.ports import Notification, Sent
 from contracts.reasons import Receipt
 
+from .hang_up import HangUp
 from .http_post import TIMEOUT_S, certificate_words, redacted
 from .recipients import Taken
 from .wording import contacts, language_of, marked, people_of, plain, title_of
 
 SUBJECT_MAX = 120  # characters
+ANSWERS_BYTES_MAX = 256 * 1024  # of a connection
+WHOLE = 12  # so many times the timeout of one wait is there for all of it: greeting, login, every letter
 _ADDRESS = re.compile(MAIL_ADDRESS)
 
 DrawsTrend = Callable[[dict[str, object]], bytes | None]  # of a notification's body; a PNG, or None
@@ -65,20 +71,21 @@ class MailSender:
 
     def send(self, notification: Notification, attempt: int) -> Sent:
         named = [*self._mail.to, *(contacts(notification.body, "mail") if self._mail.to_people else [])]
-        everybody = list(dict.fromkeys(one for one in named if _ADDRESS.match(one)))
-        odd = [one for one in dict.fromkeys(named) if not _ADDRESS.match(one)]
+        everybody = list(dict.fromkeys(one for one in named if _ADDRESS.fullmatch(one)))
+        odd = [one for one in dict.fromkeys(named) if not _ADDRESS.fullmatch(one)]
         if not everybody:
             return Sent(Receipt.REFUSED, _nobody("mail", len(odd)))
         left = self._taken.left(notification.key, everybody)
         if not left:  # the receipt was not written down
             return Sent(Receipt.DELIVERED, f"taken for all {len(everybody)} before")
         letters = self._letters(notification, attempt, everybody, left)
-        try:
-            refused = self._deliver(letters, notification.key)
-        except smtplib.SMTPException as error:
-            return self._meaning(error)
-        except OSError as error:
-            return self._no_connection(error)
+        with HangUp(WHOLE * self._timeout_s) as whole:
+            try:
+                refused = self._deliver(letters, notification.key, whole)
+            except (smtplib.SMTPException, OSError) as error:
+                if whole.rang:
+                    return Sent(Receipt.FAILED, "no whole answer in time")
+                return self._meaning(error) if isinstance(error, smtplib.SMTPException) else self._no_connection(error)
         return self._sent(refused, odd, everybody)
 
     def _letters(
@@ -99,9 +106,11 @@ class MailSender:
             letters.append((rest, self._message(notification, attempt, named, picture)))
         return letters
 
-    def _deliver(self, letters: list[tuple[list[str], EmailMessage]], key: str) -> dict[str, tuple[int, bytes]]:
+    def _deliver(
+        self, letters: list[tuple[list[str], EmailMessage]], key: str, whole: HangUp
+    ) -> dict[str, tuple[int, bytes]]:
         """Those who were not taken, with why. Raises SMTPException, OSError; not for a farewell that fails."""
-        server, refused = self._connected(), {}
+        server, refused = self._connected(whole), {}
         try:
             for recipients, message in letters:
                 try:
@@ -118,13 +127,13 @@ class MailSender:
             server.close()
         return refused
 
-    def _connected(self) -> smtplib.SMTP:
+    def _connected(self, whole: HangUp) -> smtplib.SMTP:
         """Encrypted and logged in. Raises SMTPException, OSError."""
         about = {"timeout": self._timeout_s, "local_hostname": socket.gethostname()}
         if self._mail.security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(self._mail.host, self._mail.port, context=self._tls, **about)
+            server: smtplib.SMTP = _HeldTls(whole, self._mail.host, self._mail.port, context=self._tls, **about)
         else:
-            server = smtplib.SMTP(self._mail.host, self._mail.port, **about)
+            server = _Held(whole, self._mail.host, self._mail.port, **about)
         try:
             if self._mail.security == "starttls":
                 server.starttls(context=self._tls)
@@ -159,7 +168,7 @@ class MailSender:
     def _sent(self, refused: dict[str, tuple[int, bytes]], odd: list[str], everybody: list[str]) -> Sent:
         """Of those the server did not take some may be taken later; then all of it is tried again, for them alone."""
         said = [f"{one} ({code} {self._said(words)})" for one, (code, words) in refused.items()]
-        said += [f"{one} (not an address)" for one in odd]
+        said += [f"{redacted(one)} (not an address)" for one in odd]
         detail = f"taken for {len(everybody) - len(refused)} of {len(everybody) + len(odd)}"
         detail += f"; not for {', '.join(said)}" if said else ""
         if any(400 <= code < 500 for code, _ in refused.values()):
@@ -173,6 +182,8 @@ class MailSender:
                 return Sent(Receipt.REFUSED, said)
             case smtplib.SMTPServerDisconnected() if isinstance(error.__context__, TimeoutError):
                 return Sent(Receipt.FAILED, "no answer in time")
+            case smtplib.SMTPServerDisconnected() if isinstance(error.__context__, _TooMuch):
+                return Sent(Receipt.FAILED, "the server says too much: is it a mail server?")
             case smtplib.SMTPServerDisconnected():
                 return Sent(Receipt.FAILED, "the server ended the connection")
             case smtplib.SMTPAuthenticationError(smtp_code=code, smtp_error=words):
@@ -194,7 +205,56 @@ class MailSender:
 
     def _said(self, words: object) -> str:
         text = words.decode(errors="replace") if isinstance(words, bytes) else words
-        return redacted(text, self._password or "")
+        login = f"\0{self._mail.username}\0{self._password}"  # as AUTH PLAIN sends it
+        coded = [base64.b64encode(one.encode()).decode() for one in (login, self._password or "")]
+        return redacted(text, self._password or "", *coded)
+
+
+class _Held(smtplib.SMTP):
+    """Its connection is held from its first moment on: greeting and handshake take part in the whole."""
+
+    def __init__(self, whole: HangUp, *arguments: Any, **more: Any):
+        self._whole = whole
+        super().__init__(*arguments, **more)
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        connection = super()._get_socket(host, port, timeout)  # type: ignore[misc]  # smtplib's own classes do so
+        self._whole.hold(connection)
+        return connection
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None:
+            self.file = _Bounded(self.sock.makefile("rb"))
+        return super().getreply()
+
+
+class _TooMuch(OSError):
+    pass
+
+
+class _Bounded:
+    """What a server says, line by line: smtplib would keep lines without end."""
+
+    def __init__(self, file: BufferedReader):
+        self._file, self._left = file, ANSWERS_BYTES_MAX
+
+    def readline(self, size: int) -> bytes:
+        line = self._file.readline(size)
+        self._left -= len(line)
+        if self._left < 0:
+            raise _TooMuch
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _HeldTls(smtplib.SMTP_SSL, _Held):
+    """SMTP_SSL asks the next class for its connection."""
+
+    def __init__(self, whole: HangUp, *arguments: Any, **more: Any):
+        self._whole = whole
+        smtplib.SMTP_SSL.__init__(self, *arguments, **more)
 
 
 def _nobody(what: str, odd: int) -> str:

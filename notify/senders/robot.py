@@ -15,7 +15,7 @@ from contracts.ports import Sent
 from contracts.reasons import Receipt
 
 from .http_post import TIMEOUT_S, address, ask, redacted, secrets_of
-from .wording import cut_bytes, language_of, plain
+from .wording import language_of, plain
 
 BUSY_WAIT_S = 30.0
 RATE_LIMITED = "rate limit"  # begins what a receipt says of one; a restart goes on resting
@@ -65,10 +65,12 @@ class SignedRobot:
 
     def _text(self, body: dict[str, object], attempt: int, bytes_max: int) -> str:
         """With the keyword its settings ask for."""
-        text = plain(body, attempt, language_of(body, self._robot.language))
-        if self._robot.keyword and self._robot.keyword not in text:
-            text = f"{self._robot.keyword}: {text}"
-        return cut_bytes(text, bytes_max)
+        language = language_of(body, self._robot.language)
+        text = plain(body, attempt, language, bytes_max)
+        if not self._robot.keyword or self._robot.keyword in text:
+            return text
+        keyword = f"{self._robot.keyword}: "
+        return keyword + plain(body, attempt, language, bytes_max - len(keyword.encode()))
 
 
 def say(

@@ -48,7 +48,7 @@ class SmsSender:
 
     def send(self, notification: Notification, attempt: int) -> Sent:
         named = [*self._sms.to, *(contacts(notification.body, "phone") if self._sms.to_people else [])]
-        phones = [one for one in dict.fromkeys(named) if _PHONE.match(one)]
+        phones = [one for one in dict.fromkeys(named) if _PHONE.fullmatch(one)]
         if not phones:
             said = "nobody to send it to: the channel has no `to`, and nobody the route names has a phone"
             return Sent(Receipt.REFUSED, said)

@@ -13,7 +13,7 @@ from contracts.ports import Notification, Sent
 
 from .http_post import TIMEOUT_S, address
 from .robot import BUSY_WAIT_S, RATE_LIMITED, Meaning, failed, refused, say
-from .wording import contacts, cut_bytes, language_of, plain
+from .wording import contacts, language_of, plain
 
 TEXT_BYTES_MAX = 2048
 
@@ -46,9 +46,8 @@ class WeComSender:
 
     def send(self, notification: Notification, attempt: int) -> Sent:
         body = notification.body
-        text: dict[str, object] = {
-            "content": cut_bytes(plain(body, attempt, language_of(body, self._robot.language)), TEXT_BYTES_MAX)
-        }
+        said = plain(body, attempt, language_of(body, self._robot.language), TEXT_BYTES_MAX)
+        text: dict[str, object] = {"content": said}
         if self._robot.mention:
             text |= {"mentioned_list": contacts(body, "wecom"), "mentioned_mobile_list": contacts(body, "phone")}
         return say(

@@ -11,6 +11,7 @@ from contracts.ports import Notification
 REPEAT = {"zh": "可能重复", "en": "possible repeat"}  # the receiver cannot drop a second one by its key
 SEE = {"zh": "查看", "en": "see"}
 ACKNOWLEDGE = {"zh": "确认", "en": "acknowledge"}
+CLAUSE = {"zh": "依据", "en": "basis"}
 CUT = "…"
 TEMPLATE_ERROR = "template error"  # begins what a receipt says of one; `status` looks for it
 
@@ -38,15 +39,22 @@ def marked(text: str, attempt: int, language: str) -> str:
     return f"[{REPEAT[language]}] {text}" if attempt > 1 else text
 
 
-def plain(body: dict[str, object], attempt: int, language: str) -> str:
-    """Lines: title where it is not the text's beginning, text, links."""
+def plain(body: dict[str, object], attempt: int, language: str, bytes_max: int | None = None) -> str:
+    """Lines: title where it is not the text's beginning, text, clause, links. What is too long keeps its links."""
     text, title = str(body.get("text") or ""), str(body.get("title") or "")
     lines = [title] if title and not text.startswith(title) else []
     lines.append(text)
-    for key, words in (("link", SEE), ("acknowledge_link", ACKNOWLEDGE)):
-        if body.get(key):
-            lines.append(f"{words[language]}: {body[key]}")
-    return marked("\n".join(line for line in lines if line), attempt, language)
+    if body.get("clause"):
+        lines.append(f"{CLAUSE[language]}: {body['clause']}")
+    said = marked("\n".join(line for line in lines if line), attempt, language)
+    links = "".join(
+        f"\n{words[language]}: {body[key]}"
+        for key, words in (("link", SEE), ("acknowledge_link", ACKNOWLEDGE))
+        if body.get(key)
+    )
+    if bytes_max is None:
+        return said + links
+    return cut_bytes(said, bytes_max - len(links.encode())) + links
 
 
 def people_of(body: dict[str, object]) -> list[dict[str, object]]:
@@ -119,4 +127,6 @@ def _as_text(value: object) -> str:
 
 
 def template_values(notification: Notification, attempt: int) -> dict[str, object]:
-    return {**notification.body, "key": notification.key, "attempt": attempt}
+    """Its body; `short` is its text where it has none."""
+    body = notification.body
+    return {"short": body.get("text"), **body, "key": notification.key, "attempt": attempt}

@@ -6,7 +6,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
@@ -72,9 +72,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if reply.status == 302:
             self.send_header("Location", "/elsewhere")
-        self.send_header("Content-Length", str(len(text.encode())))
+        self.send_header("Content-Length", str(len(text.encode(errors="surrogateescape"))))
         self.end_headers()
-        self.wfile.write(text.encode())
+        self.wfile.write(text.encode(errors="surrogateescape"))
 
     do_GET = do_POST
 
@@ -112,6 +112,31 @@ def resetting() -> Iterator[int]:
             connection.recv(1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close sends RST
             connection.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        ending.set()
+        thread.join()
+        listener.close()
+
+
+@contextmanager
+def saying(begins: bytes, goes_on: bytes, every_s: float) -> Iterator[int]:
+    """A port where whoever connects is told `begins`, and then `goes_on` again and again, until they leave."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.05)
+    ending = threading.Event()
+
+    def serve() -> None:
+        while not ending.is_set():
+            with suppress(TimeoutError, OSError), listener.accept()[0] as connection:
+                connection.settimeout(1)
+                connection.sendall(begins)
+                while not ending.wait(every_s):
+                    connection.sendall(goes_on)
 
     thread = threading.Thread(target=serve)
     thread.start()

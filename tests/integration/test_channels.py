@@ -1,6 +1,8 @@
 """Every sender against a real receiver of its kind, and against receivers that misbehave as documented."""
 
+import itertools
 import json
+import time
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,7 +20,7 @@ from notify.senders.wecom import WeComSender
 from .alertmanager import alertmanager_in
 from .broker import Mosquitto, Peer, wait_until
 from .notes import ALERT, AT, BODY, NOTE, PEOPLE, SECRET, TEXT, TOKEN, Fixed
-from .receivers import NEVER, Reply, resetting, serving_tls
+from .receivers import NEVER, Reply, resetting, saying, serving_tls
 
 
 def robot_url(server):
@@ -55,7 +57,7 @@ def test_wecom_gets_at_most_its_bytes_and_a_repeat_says_so(made, receiver):
     (message,) = server.bodies()
     assert len(message["text"]["content"].encode()) <= 2048
     assert message["text"]["content"].startswith("[可能重复] ")
-    assert message["text"]["content"].endswith("…")
+    assert message["text"]["content"].endswith("长…\n查看: https://centre.example/alerts/e1")  # the way to the rest
     assert message["text"]["mentioned_list"] == ["li"]
 
 
@@ -144,6 +146,31 @@ def test_slow_reset_and_absent_receivers_fail_in_bounded_time_and_words(receiver
             assert sent.receipt == Receipt.FAILED
             assert "no answer" in sent.detail
             shows_no_secret(sent)
+
+
+@pytest.mark.parametrize(
+    "begins", [b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n"]
+)
+def test_a_receiver_that_says_a_byte_now_and_then_does_not_hold_a_channel_for_long(begins):
+    """No single wait is long; the whole is."""
+    began_s = time.monotonic()
+    with httpx.Client(trust_env=False) as client, saying(begins, b"a", 0.02) as port:
+        robot = WeComSender(WeCom(name="c", url_file="f"), f"http://127.0.0.1:{port}/{TOKEN}", client, timeout_s=0.2)
+        sent = robot.send(NOTE, 1)
+    assert sent == (Receipt.FAILED, "no whole answer in time", 0.0)
+    assert time.monotonic() - began_s < 5
+
+
+def test_what_a_robot_says_can_be_written_down_and_commands_no_terminal(made, receiver):
+    """Half a surrogate pair ended the part that sends; an escape reached the screen of whoever listed receipts."""
+    server = receiver(Reply(200, '{"errcode": 40035, "errmsg": "\\ud800no\\u001b[2J \\u202egood"}'))
+    sent = made(DingTalk(name="c", url_file=made.file(robot_url(server)))).send(NOTE, 1)
+    assert sent.detail.endswith("(code 40035: no [2J good)")
+    assert sent.detail.isprintable()
+    latin = receiver(Reply(400, "caf\udce9"))
+    sent = made(Alertmanager(name="c", url=latin.base)).send(NOTE, 1)
+    assert sent.receipt == Receipt.REFUSED
+    assert sent.detail.isprintable()
 
 
 # -- certificates
@@ -385,6 +412,19 @@ def test_what_alertmanager_does_not_take_is_a_refusal_in_its_words_and_its_login
     assert sender.send(NOTE, 1) == (Receipt.FAILED, "HTTP 500", 0.0)
     assert {one.path for one in server.seen} == {"/api/v2/alerts"}
     assert server.seen[0].headers["Authorization"].startswith("Basic ")
+
+
+def test_alertmanager_gets_every_alert_of_a_storm_in_several_posts_and_a_gap_is_told(made, receiver):
+    server = receiver(200, 500, 200)
+    sender = made(Alertmanager(name="c", url=server.base))
+    alerts = [{**ALERT, "id": f"e{n}"} for n in range(1_201)]
+    storm = Notification("storm", "c", {**BODY, "alert": None, "alerts": alerts})
+    assert sender.send(storm, 1) == (Receipt.FAILED, "taken: 500 of 1,201 alerts; HTTP 500", 0.0)
+    server.seen.clear()
+    assert sender.send(storm, 2).receipt == Receipt.DELIVERED
+    told = [one["labels"]["alert"] for one in itertools.chain(*server.bodies())]
+    assert [len(body) for body in server.bodies()] == [1_500, 1_500, 603]
+    assert set(told) == {f"e{n}" for n in range(1_201)}
 
 
 # -- Apprise

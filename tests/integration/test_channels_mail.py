@@ -1,6 +1,8 @@
 """Mail against a real SMTP server: encryption, certificates, logins, recipients, links of one's own."""
 
+import base64
 import ssl
+import time
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from email import message_from_bytes
@@ -22,7 +24,7 @@ from store.portal_db import PORTAL_DB, Account, PortalDb
 from tests.builders import site
 
 from .notes import ALERT, AT, BODY, NOTE, PEOPLE, TEXT, Fixed
-from .receivers import NEVER, serving_tls
+from .receivers import NEVER, saying, serving_tls
 
 
 class Mailbox:
@@ -222,3 +224,50 @@ def test_no_mail_server_and_one_that_says_nothing_fail_in_words(made, certificat
     context = ssl.create_default_context()
     sent = MailSender(mail(silent, certificates), None, context, Fixed(), timeout_s=0.2).send(NOTE, 1)
     assert sent == (Receipt.FAILED, "no answer in time", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("security", "begins", "goes_on"),
+    [("starttls", b"220-", b"x"), ("starttls", b"", b"220-busy\r\n"), ("tls", b"\x16\x03\x03\x3f\xff", b"\0")],
+    ids=["a line without end", "lines without end", "a handshake without end"],
+)
+def test_a_mail_server_that_never_comes_to_an_end_does_not_hold_a_channel_for_long(
+    certificates, security, begins, goes_on
+):
+    began_s = time.monotonic()
+    with saying(begins, goes_on, 0.02) as port:
+        channel = mail(port, certificates, security=security)
+        sent = MailSender(channel, None, ssl.create_default_context(), Fixed(), timeout_s=0.1).send(NOTE, 1)
+    assert sent.receipt == Receipt.FAILED
+    assert sent.detail.endswith("answer in time")
+    assert time.monotonic() - began_s < 10
+
+
+def test_a_mail_server_that_says_too_much_is_no_mail_server(certificates):
+    with saying(b"", b"220-and so on\r\n" * 1_000, 0.0) as port:
+        sent = MailSender(mail(port, certificates), None, ssl.create_default_context(), Fixed()).send(NOTE, 1)
+    assert sent == (Receipt.FAILED, "the server says too much: is it a mail server?", 0.0)
+
+
+def test_nothing_of_a_name_becomes_a_header_or_a_recipient(made, mailbox, certificates):
+    box = mailbox()
+    people = [{"name": "王", "mail": "wang@example.org\r\nRCPT TO:<evil@example.org>"}]
+    odd = {**BODY, "title": "二氧化硫\r\nBcc: evil@example.org\u2028X-Own: 1", "people": people}
+    sent = made(mail(box.port, certificates)).send(Notification("k", "c", odd), 1)
+    ((recipients, message),) = box.taken
+    assert recipients == ["duty@example.org"]
+    assert message["Subject"] == "二氧化硫 Bcc: evil@example.org X-Own: 1"
+    assert (message["Bcc"], message["X-Own"]) == (None, None)
+    assert sent.detail.isprintable()
+    assert "(not an address)" in sent.detail
+
+
+def test_a_server_that_repeats_the_login_does_not_bring_it_into_a_receipt(made, mailbox, certificates):
+    coded = base64.b64encode(b"\0u\0pass-word").decode()
+
+    def authenticate(_server, _session, _envelope, _mechanism, _data):
+        return AuthResult(success=False, handled=False, message=f"535 cannot take {coded} of pass-word")
+
+    box = mailbox(authenticator=authenticate, auth_required=True)
+    sent = made(mail(box.port, certificates, username="u", password_file=made.file("pass-word"))).send(NOTE, 1)
+    assert sent.detail == "login refused (535 cannot take *** of ***); look at username and password_file"

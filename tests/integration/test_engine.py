@@ -171,7 +171,7 @@ def test_an_exceedance_reaches_the_webhook_in_words_and_again_after_a_failure(tm
         assert db.outbox_counts() == {"delivered": len(got) - 1}
         assert [row["outcome"] for row in db.receipts()][-1] == "delivered"
     fired = [body for _, body in got if body["transition"] == "fired"]
-    assert "二氧化硫分钟均值58.2 mg/m3,高于许可值50(提示)" in fired[0]["text"]
+    assert "二氧化硫分钟均值58.2 mg/m³,高于许可值50(提示)" in fired[0]["text"]
     assert len({key for key, _ in got}) == len(got) - 1  # the repeat carries the same key
 
 
