@@ -1,8 +1,9 @@
 """`greenisland rules list`: every rule of a site, what it selects and compares, and the test that says so."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,8 @@ def rules_list_command(
     placed = load_rules(site, whole)
     plan = compile_rules(whole, placed)
     points = dict(plan.bindings.group_by("rule").agg(pl.col("point").n_unique()).iter_rows())
-    rows = [_row(one, points.get(one.rule.id, 0)) for one in placed]
+    tested = cache(rules_tested)  # many rules stand in one file
+    rows = [_row(one, points.get(one.rule.id, 0), tested) for one in placed]
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return
@@ -39,7 +41,8 @@ def rules_list_command(
     print(f"{len(rows)} rules, {untested} without a test")
 
 
-def _row(one: Placed, points: int) -> dict[str, object]:
+def _row(one: Placed, points: int, tested: Callable[[Path], set[str]]) -> dict[str, object]:
+    """tested: the rules a test file names."""
     rule = one.rule
     select = {key: list(value) for key, value in rule.select.model_dump().items() if value}
     return {
@@ -52,7 +55,7 @@ def _row(one: Placed, points: int) -> dict[str, object]:
         "levels": _levels(rule),
         "settings": _settings(rule),
         "clause": rule.clause,
-        "tested_by": _tested_by(one),
+        "tested_by": _tested_by(one, tested),
     }
 
 
@@ -84,13 +87,13 @@ def _plain(value: object) -> object:
     return value if isinstance(value, str | int | float | bool | dict) else str(value)
 
 
-def _tested_by(one: Placed) -> str | None:
+def _tested_by(one: Placed, tested: Callable[[Path], set[str]]) -> str | None:
     """The test file beside the rule's, where a verdict or alert expected in it names the rule."""
     path = one.path
     if path.parent == LIBRARY:
         path = library_files()[path.stem]
     beside = path.with_name(path.stem + TEST_SUFFIX)
-    if not beside.is_file() or one.rule.id not in rules_tested(beside):
+    if not beside.is_file() or one.rule.id not in tested(beside):
         return None
     return one.path.with_name(beside.name).as_posix()
 

@@ -68,21 +68,26 @@ class SiteErrors(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with the scalars of YAML 1.2's core schema."""
+    """SafeLoader with the scalars of YAML 1.2's core schema. It says in words what is wrong."""
 
 
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("int", r"^[-+]?[0-9]+$", "-+0123456789"),
-    ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
-    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("merge", r"^<<$", "<"),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
-# SafeLoader's own would read 010 as octal and refuse 1e3.
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
-_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node)))
+class _FastLoader(yaml.CSafeLoader):
+    """The same in C, ten times as fast; what it refuses the other one explains."""
+
+
+for _loader in (_Loader, _FastLoader):
+    _loader.yaml_implicit_resolvers = {}
+    for _tag, _pattern, _first in (
+        ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+        ("int", r"^[-+]?[0-9]+$", "-+0123456789"),
+        ("float", r"^[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$", "-+.0123456789"),
+        ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+        ("merge", r"^<<$", "<"),
+    ):
+        _loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+    # SafeLoader's own would read 010 as octal and refuse 1e3.
+    _loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
+    _loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node)))
 
 
 def read_yaml_with_lines(path: Path) -> tuple[object, Lines]:
@@ -91,13 +96,30 @@ def read_yaml_with_lines(path: Path) -> tuple[object, Lines]:
     Raises SiteErrors when the file cannot be read, is not YAML, or has a key twice.
     """
     try:
-        loader = _Loader(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SiteErrors([SiteError(path, None, None, f"cannot be read: {error.strerror}")]) from error
     except UnicodeDecodeError as error:
         raise SiteErrors([SiteError(path, None, None, "is not UTF-8 text; save it as UTF-8")]) from error
+    try:
+        return _read(_FastLoader(text), path)
+    except yaml.YAMLError:
+        pass  # the other one says what is wrong
+    try:
+        loader = _Loader(text)
     except yaml.YAMLError as error:
         raise SiteErrors([SiteError(path, None, None, f"is not text: {str(error).splitlines()[0]}")]) from error
+    try:
+        return _read(loader, path)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else None
+        said = f"is not YAML: {error.problem or error.context}"
+        raise SiteErrors([SiteError(path, line, None, said + _yaml_hint(said))]) from error
+
+
+def _read(loader: _Loader | _FastLoader, path: Path) -> tuple[object, Lines]:
+    """Raises SiteErrors, yaml.YAMLError."""
     try:
         node = loader.get_single_node()
         if node is None:
@@ -105,15 +127,9 @@ def read_yaml_with_lines(path: Path) -> tuple[object, Lines]:
         lines, errors = _lines(node, path)
         if errors:
             raise SiteErrors(errors)
-        data = loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else None
-        said = f"is not YAML: {error.problem or error.context}"
-        raise SiteErrors([SiteError(path, line, None, said + _yaml_hint(said))]) from error
+        return loader.construct_document(node), Lines(lines)
     finally:
         loader.dispose()
-    return data, Lines(lines)
 
 
 def _yaml_hint(said: str) -> str:

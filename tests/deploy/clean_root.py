@@ -195,6 +195,8 @@ class Running:
     @property
     def pid(self) -> int | None:
         """Of process 1 there, as it is seen from here; None before it is there."""
+        if self.ended() is not None:
+            return None
         own = self._process.pid
         children = Path(f"/proc/{own}/task/{own}/children").read_text().split()
         return int(children[0]) if children else None
@@ -224,9 +226,13 @@ def running(
     with log.open("wb") as stream:
         command = entering(stage, stage.as_user([*stage.entrypoint, *map(str, words)], user), mounts)
         process = subprocess.Popen(command, stdout=stream, stderr=stream)
+    one = Running(stage, process, user, log)
     try:
-        yield Running(stage, process, user, log)
+        yield one
     finally:
+        # process 1 itself, and all go with it: having changed its user it no longer dies with its parent
+        if (first := one.pid) is not None:
+            os.kill(first, signal.SIGKILL)
         process.kill()
         process.wait(timeout=30)
 

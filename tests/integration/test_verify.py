@@ -254,7 +254,7 @@ def test_one_value_changed_in_any_column_of_state_db_is_found(tmp_path):
         other = "delivered" if (table, column) == ("outbox", "state") and value != "delivered" else changed(value)
         other = "pending" if (table, column, value) == ("outbox", "state", "delivered") else other
         assert sql(state_dir, statement, other, rowid) == 1
-        if report_of(state_dir, quick=False) is not None:
+        if all(report_of(state_dir, quick=quick) is not None for quick in (True, False)):  # the first is the cheaper
             unnoticed.append((table, column))
         put_back(state_dir / "state.db", whole)
     assert set(unnoticed) == EXEMPT

@@ -11,10 +11,11 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from app.site.files import TABLES, load_site
-from app.site.yaml_lines import SiteErrors, read_yaml_with_lines, validate
+from app.site.yaml_lines import SiteErrors, _FastLoader, _Loader, _read, read_yaml_with_lines, validate
 from contracts import site as contract
 from contracts.channels import CHANNELS
 
@@ -180,3 +181,20 @@ def test_the_base_site_has_a_row_in_every_golden_table():
     for path in sorted((GOLDEN / "base" / "registry").glob("*.csv")):
         with path.open(encoding="utf-8") as lines:
             assert len(list(csv.reader(lines))) > 1, path.name
+
+
+def test_what_is_read_fast_is_what_the_reader_that_explains_reads():
+    folders = ("deploy/sites", "rules/library", "tests/golden")
+    paths = sorted(path for folder in folders for path in (ROOT / folder).rglob("*.yaml"))
+    differing = []
+    for path in paths:
+        text = path.read_text(encoding="utf-8-sig")
+        try:
+            data, lines = _read(_Loader(text), path)
+        except (yaml.YAMLError, SiteErrors):
+            continue  # the goldens hold what it says
+        fast, fast_lines = _read(_FastLoader(text), path)
+        if (fast, vars(fast_lines)) != (data, vars(lines)):
+            differing.append(path)
+    assert len(paths) > 60
+    assert differing == []
