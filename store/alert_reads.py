@@ -117,6 +117,13 @@ class Reading:
         ).fetchone()
         return None if row is None else {**json.loads(row["body"]), "is_withdrawn": True}
 
+    def episode_at(self, name: str, tick_us: int) -> dict[str, Any] | None:
+        """As it stood after a tick; None before anything was known of it."""
+        row = self._connection.execute(
+            "SELECT body FROM transitions WHERE episode = ? AND tick <= ? ORDER BY seq DESC LIMIT 1", (name, tick_us)
+        ).fetchone()
+        return None if row is None else json.loads(row["body"])
+
     def open_levels(self) -> list[tuple[str, str]]:
         """(station, level) of every open episode."""
         over = ", ".join(f"'{state}'" for state in OVER)

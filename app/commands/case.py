@@ -58,7 +58,8 @@ def show_command(case: CASE, state: STATE, site: SITE, as_json: JSON = False) ->
     with open_state(state) as found:
         row, now = _named(found, case), _now_us(found)
         history, alerts = found.cases.events(row["id"]), found.cases.alerts_of(row["id"])
-        about = {name: found.episode(name) for name in {*alerts, *(str(one["episode"]) for one in history)}}
+        about = {name: found.episode(name) for name in alerts}
+        then = [found.episode_at(one["episode"], one["tick"]) if one["episode"] else None for one in history]
     if as_json:
         its = {"case": row, "events": history, "alerts": [about[name] for name in alerts]}
         typer.echo(json.dumps(its, ensure_ascii=False))
@@ -66,8 +67,8 @@ def show_command(case: CASE, state: STATE, site: SITE, as_json: JSON = False) ->
     said, texts = CaseTexts(Texts(whole)), Texts(whole)
     typer.echo(f"{row['id']}\n{row['level']}  {row['state']}  {_due(row, now, whole)}".rstrip())
     typer.echo(f"{texts.place(row['station'], 'zh')} ({row['place']}), terms {row['terms']}")
-    for one in history:
-        happened = Happened(one["event"], one["actor"], one["text"], one["body"], about.get(str(one["episode"])))
+    for one, alert in zip(history, then, strict=True):
+        happened = Happened(one["event"], one["actor"], one["text"], one["body"], alert)
         by = f" ({one['actor']})" if one["actor"] else ""
         at = instant_of(one["tick"])
         assert at is not None

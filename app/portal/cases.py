@@ -75,7 +75,7 @@ def is_overdue(record: dict[str, Any], now: datetime | None) -> bool:
 
 
 def event(centre: Centre, db: Reading, user: User, row: dict[str, Any]) -> CaseEvent:
-    alert = db.episode(row["episode"]) if row["episode"] else None
+    alert = db.episode_at(row["episode"], row["tick"]) if row["episode"] else None
     if alert is not None and not (user.sees(alert["station"]) and alert["station"] in centre.places.of):
         alert = None
     happened = Happened(row["event"], row["actor"], row["text"], row["body"], alert)

@@ -41,6 +41,10 @@ def events(own, name, person="reviewer"):
     return every(own.client(person), f"{CASES}/{name}/events")
 
 
+def alert_of(centre, row):
+    return centre.client("reviewer").get(f"/api/v1/alerts/{row['alert']}").json()
+
+
 def test_an_exceedance_has_opened_a_case_that_says_what_is_due_and_by_which_alert(centre):
     case = one_of(centre)
     client = centre.client("reviewer")
@@ -51,6 +55,8 @@ def test_an_exceedance_has_opened_a_case_that_says_what_is_due_and_by_which_aler
     assert (first["event"], first["actor"]) == ("opened", "")
     assert case["place_zh"] in first["text_zh"]
     assert "反馈时限" in first["text_zh"]
+    assert "追溯" not in first["text_zh"]  # the alert as it stood when it opened the case, not as it ended
+    assert not alert_of(centre, first)["is_open"]
     alerts = every(client, f"{CASES}/{case['id']}/alerts")
     assert len(alerts) == case["alerts"] == 2
     assert alerts[0]["id"] == first["alert"]

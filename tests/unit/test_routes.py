@@ -74,7 +74,11 @@ def test_route_says_who_is_told_when_and_why_and_why_others_are_not():
     assert "2026-10-01 03:30:30 (+30m30s)  duty-sms: escalation 1" in text
     assert "escalation 2" not in text
     told = json.loads(greenisland(*asked, "--json").stdout)
-    assert [one["people"] for one in told["told"]] == [["zhao"], ["zhao"]]
+    assert [(one["kind"], one["people"]) for one in told["told"]] == [
+        *(("change", ["zhao"]), ("escalation", ["zhao"])),
+        *(("case", ["zhao"]), ("case", ["zhao", "sun"])),  # opened, and its reply overdue
+    ]
+    assert "2026-10-01 08:30:00 (+5h30m)  duty-sms: case, opened; 赵科长 (zhao); case exceedance" in text
     assert {one["why"] for one in told["held_back"]} == {"grouped", "acknowledged"}
 
 
