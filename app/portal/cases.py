@@ -66,6 +66,12 @@ def shown(centre: Centre, record: dict[str, Any], now_us: int | None) -> Case:
     )
 
 
+def is_seen(db: Reading, user: User, name: str) -> bool:
+    """Whether the alert that opened it lies in the user's scope."""
+    record = db.cases.case(name)
+    return record is not None and user.sees(record["station"])
+
+
 def is_overdue(record: dict[str, Any], now: datetime | None) -> bool:
     if now is None or record["state"] == CaseState.CLOSED:
         return False

@@ -32,6 +32,7 @@ PASSWORD = "correct-horse-9"
 PEOPLE = {
     "duty": ("duty", "city", ()),
     "viewer": ("viewer", "city", ()),
+    "reviewer": ("reviewer", "city", ()),
     "plant": ("enterprise", "enterprise", ("xs-a",)),
 }
 

@@ -272,6 +272,54 @@ def test_what_is_done_about_an_alert_goes_into_the_journal_and_comes_back(visito
     expect(page.locator(".gi-explained")).to_contain_text("limit", timeout=60_000)
 
 
+def done(page, act, text, choice=None):
+    """What a person says in the dialog of an action; the API takes it."""
+    page.locator(f"[data-act={act}]").first.click()
+    if choice is not None:
+        page.locator(".gi-dialog select").select_option(choice)
+    page.locator(".gi-dialog textarea").fill(text)
+    with page.expect_response(lambda answer: answer.request.method == "POST") as answered:
+        page.locator(".gi-dialog .gi-first").click()
+    assert answered.value.status == 202, answered.value.text()
+
+
+def test_a_case_is_opened_from_an_alert_replied_to_by_the_plant_and_closed_by_a_reviewer(visitor, centre):
+    officer, plant, reviewer = visitor(), visitor("plant"), visitor("reviewer")
+    own = plant.context.request.get(f"{plant.url}/api/v1/alerts").json()["items"]
+    with StateDb(centre.state_dir / "state.db") as db:
+        alert = next(one["id"] for one in own if not db.cases.cases_of(one["id"]))
+    done(officer.open(f"/alerts/{alert}?lang=en"), "open_case", "third time this month", "exceedance")
+    centre.take_in()
+    centre.decide()
+    with StateDb(centre.state_dir / "state.db") as db:
+        (name,) = db.cases.cases_of(alert)
+    expect(officer.open(f"/alerts/{alert}?lang=en").locator(f"a[href='/cases/{name}']")).to_be_visible()
+    page = plant.open("/cases?lang=en")
+    shoot(page, "cases-of-a-plant")
+    row = page.locator(f"[data-case='{name}']")
+    expect(row).to_contain_text("awaiting a reply")
+    expect(row).to_contain_text("Reply due")
+    expect(row.locator("[data-act=close_case]")).to_be_disabled()
+    assert all("Xishui Plant A" in one for one in page.locator(".gi-alert").all_inner_texts())
+    page = plant.open(f"/cases/{name}?lang=en")
+    done(page, "reply_case", "bag 3 was changed")
+    centre.take_in()
+    centre.decide()
+    page = reviewer.open(f"/cases/{name}?lang=en")
+    expect(page.locator("[data-part=history]")).to_contain_text("reply: bag 3 was changed")
+    expect(page.locator("[data-part=alerts]")).to_contain_text("Xishui Plant A")
+    shoot(page, "case")
+    done(page, "close_case", "seen on site", "remedied")
+    centre.take_in()
+    centre.decide()
+    expect(page.locator(".gi-tag").first).to_contain_text("closed", timeout=15_000)
+    expect(page.locator("[data-part=history]")).to_contain_text("remedied: seen on site")
+    page = reviewer.open("/cases?state=all&lang=en")
+    expect(page.locator(f"[data-case='{name}']")).to_contain_text("remedied")
+    shoot(page, "cases")
+    assert "There is no such case" in reviewer.context.request.get(f"{reviewer.url}/cases/nothing?lang=en").text()
+
+
 def test_a_new_exceedance_is_on_open_pages_within_five_seconds_of_its_decision(visitor, centre):
     officer = visitor()
     board, alerts = officer.open("/d/gi-overview-en"), officer.open("/alerts?lang=en")

@@ -93,7 +93,9 @@ def one_case(request: Request, user: Reader, name: Name) -> Case:
 
 
 @router.get("/{name}/events", summary="What happened to it, by whom and when")
-def events(request: Request, user: Reader, name: Name, limit: Limit = PAGE, cursor: Cursor = None) -> Page[CaseEvent]:
+def case_events(
+    request: Request, user: Reader, name: Name, limit: Limit = PAGE, cursor: Cursor = None
+) -> Page[CaseEvent]:
     centre = centre_of(request)
     (after,) = read_cursor(cursor, (int,)) or (0,)
     with centre.state() as db:

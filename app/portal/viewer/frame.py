@@ -90,7 +90,7 @@ class Frame:
         say = self.visit.say
         links = "".join(
             f'<a href="{href}"{" class=gi-here" if key == here else ""}>{escape(say(key))}</a>'
-            for key, href in (("boards", "/"), ("alerts", "/alerts"))
+            for key, href in (("boards", "/"), ("alerts", "/alerts"), ("cases", "/cases"))
         )
         return (
             f'<a class="gi-logo" href="/"><i></i><b>GreenIsland</b><span>{escape(say("viewer"))}</span></a>'
@@ -136,6 +136,7 @@ class Frame:
         keys = (
             ("g b", "key_gb"),
             ("g a", "key_ga"),
+            ("g c", "key_gc"),
             ("t", "key_t"),
             ("w", "key_w"),
             ("?", "key_help"),

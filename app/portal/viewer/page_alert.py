@@ -10,8 +10,10 @@ from urllib.parse import quote
 
 from nicegui import ui
 
+from ...operators.case_deeds import unfit_to_open
 from ..alerts import Alert
 from ..auth import permitted
+from ..cases import is_seen
 from ..problems import Problem
 from ..routes.alerts import actions, notifications, one_alert, transitions
 from ..routes.explain import Explanation, explain_alert
@@ -68,7 +70,7 @@ class AlertPage:
         self.alert = self._read()
         alert, language, say = self.alert, self.visit.language, self.visit.say
         board = f'<a class="gi-act" href="{escape(self._board())}">{escape(say("station_board"))}</a>'
-        acts = f'<div class="gi-filters">{buttons(alert, self.visit.user, language)}{board}</div>'
+        acts = f'<div class="gi-filters">{buttons(alert, self.visit.user, language)}{self._case()}{board}</div>'
         words = f'<p class="gi-said">{tag(alert, language)}{escape(text_of(alert, language))}</p>'
         head = f"<h1>{escape(place_of(alert, language))}</h1>"
         head += f'<section class="gi-box-big">{words}{self._facts()}{acts}</section>'
@@ -96,6 +98,20 @@ class AlertPage:
                 (say("actions"), taken_by(alert, language) or None),
             )
         )
+
+    def _case(self) -> str:
+        """The case it belongs to; where there is none, to open one."""
+        visit, routing = self.visit, self.visit.centre.site.routing
+        with visit.centre.state() as db:
+            names = [name for name in db.cases.cases_of(self.name) if is_seen(db, visit.user, name)]
+            is_free = unfit_to_open(db, self.name) is None
+        links = "".join(
+            f'<a class="gi-act" href="/cases/{name}">{escape(visit.say("case"))} {name[:8]}</a>' for name in names
+        )
+        if not (is_free and routing and routing.cases and permitted(visit.user, "cases.open", self.alert.station)):
+            return links
+        said = escape(visit.say("open_case"))
+        return f'{links}<button type="button" class="gi-act" data-act="open_case" data-id="{self.name}">{said}</button>'
 
     def _board(self) -> str:
         station = quote(self.alert.station, safe="")

@@ -5,11 +5,14 @@ Promises: what is outside of a person's scope is not there. An action goes throu
 
 import asyncio
 import json
+from collections.abc import Iterable
 from datetime import timedelta
 from html import escape
 from typing import Any
 
 from nicegui import events, ui
+
+from contracts.catalogue.cases import CONCLUSION
 
 from ..alerts import shown
 from ..auth import check
@@ -23,6 +26,7 @@ PAGE = 50
 MOST = 500
 SILENCE_HOURS = (1, 4, 12, 24, 72)
 LEVELS = ("red", "orange", "yellow")
+CASE_ACTS = ("reply_case", "return_case", "close_case", "reopen_case", "note_case")
 
 
 class AlertsPage:
@@ -52,21 +56,13 @@ class AlertsPage:
         visit = self.visit
         states = (("open_only", None, self.is_open), ("every_state", "all", not self.is_open))
         levels = [("every_level", None, self.level is None), *((one, one, self.level == one) for one in LEVELS)]
-        made = [self._pills("state", states), self._pills("level", levels)]
+        made = [pills(visit, "state", states), pills(visit, "level", levels)]
         if self.station:
             address = visit.address(station=None)
             made.append(
                 f'<div class="gi-pills"><a class="gi-here" href="{escape(address)}">{escape(self.station)} ✕</a></div>'
             )
         return "".join(made)
-
-    def _pills(self, name: str, choices: Any) -> str:
-        links = "".join(
-            f'<a href="{escape(self.visit.address(**{name: value, "n": None}))}"{" class=gi-here" if here else ""}>'
-            f"{escape(self.visit.say(key))}</a>"
-            for key, value, here in choices
-        )
-        return f'<div class="gi-pills">{links}</div>'
 
     async def refresh(self) -> None:
         content = await asyncio.to_thread(self._content)
@@ -98,14 +94,29 @@ class AlertsPage:
         return rows + f'<p class="gi-nothing"><a href="{escape(address)}">{escape(visit.say("load_more"))}</a></p>'
 
 
+def pills(visit: Visit, name: str, choices: Iterable[tuple[str, str | None, bool]]) -> str:
+    """choices of a query's value: (word, value, whether it holds)."""
+    links = "".join(
+        f'<a href="{escape(visit.address(**{name: value, "n": None}))}"{" class=gi-here" if here else ""}>'
+        f"{escape(visit.say(key))}</a>"
+        for key, value, here in choices
+    )
+    return f'<div class="gi-pills">{links}</div>'
+
+
 def listen(visit: Visit) -> None:
     """What the page's dialog asks for becomes a request of the browser to the API."""
-    about = {
-        key: visit.say(key)
-        for key in ("acknowledge", "silence", "comment", "reason", "your_comment", "for_how_long", "cancel", "send")
+    acts = ("acknowledge", "silence", "comment", "open_case", *CASE_ACTS)
+    about = {key: visit.say(key) for key in (*acts, "reason", "your_comment", "cancel", "send")}
+    routing = visit.centre.site.routing
+    terms = [[one.case, one.case] for one in (routing.cases if routing else ())]
+    choices = {
+        "silence": {"label": "for_how_long", "of": [[str(n), visit.say("hours", n=n)] for n in SILENCE_HOURS]},
+        "close_case": {"label": "conclusion", "of": [[one, CONCLUSION[one][visit.language]] for one in CONCLUSION]},
+        "open_case": {"label": "terms", "of": terms},
     }
-    hours = [[n, visit.say("hours", n=n)] for n in SILENCE_HOURS]
-    tell("dialogs", {"words": about, "hours": hours})
+    named = {act: {**its, "label": visit.say(str(its["label"]))} for act, its in choices.items()}
+    tell("dialogs", {"words": about, "choices": named})
 
     async def asked(event: events.GenericEventArguments) -> None:
         request = await asyncio.to_thread(request_of, visit, event.args)
@@ -120,7 +131,13 @@ def request_of(visit: Visit, said: Any) -> tuple[str, dict[str, str]] | None:
     """The API's address and body for what a dialog sent; None: it is no sense, or not in the person's scope."""
     if not isinstance(said, dict):
         return None
-    act, name, text = (str(said.get(key, "")) for key in ("act", "id", "text"))
+    act, name, text, choice = (str(said.get(key, "")) for key in ("act", "id", "text", "choice"))
+    if act in CASE_ACTS:
+        deed = {"conclusion": choice} if act == "close_case" else {}
+        body = {"text": text} if act in ("note_case", "reply_case") else {"reason": text}
+        return f"/api/v1/cases/{name}/{act.removesuffix('_case')}", deed | body
+    if act == "open_case":
+        return "/api/v1/cases", {"alert": name, "terms": choice, "reason": text}
     if act == "comment":
         return f"/api/v1/alerts/{name}/comment", {"text": text}
     if act == "acknowledge":
@@ -135,8 +152,8 @@ def request_of(visit: Visit, said: Any) -> tuple[str, dict[str, str]] | None:
     except Problem:
         return None
     began = centre.clock.now() if last is None or last.clock_to is None else centre.civil(last.clock_to)
-    hours = said.get("hours")
-    lasts = timedelta(hours=hours if isinstance(hours, int) and 0 < hours <= 744 else SILENCE_HOURS[0])
+    hours = int(choice) if choice.isdecimal() else 0
+    lasts = timedelta(hours=hours if 0 < hours <= 744 else SILENCE_HOURS[0])
     body = {
         "matchers": silencing(alert),
         "from_at": began.isoformat(),

@@ -1,4 +1,4 @@
-"""The viewer's pages: / , /d/<board>, /alerts, /alerts/<id>. Declared once a process.
+"""The viewer's pages: / , /d/<board>, /alerts, /alerts/<id>, /cases, /cases/<id>. Declared once a process.
 
 Promises: what can be drawn soon is in the page that is sent, and nothing waits for its socket; the rest follows there.
 """
@@ -20,6 +20,7 @@ from .frame import Frame
 from .page_alert import AlertPage
 from .page_alerts import AlertsPage
 from .page_board import BoardPage
+from .page_cases import CasePage, CasesPage
 from .visit import Viewer, Visit, visit
 
 SOON_S = 1.0  # a page is sent without what takes longer
@@ -101,6 +102,34 @@ async def one_alert(request: Request, name: str) -> Response | None:
         page = AlertPage(one, name)
     except Problem:
         return _told(one, "unknown_alert")
+    page.build()
+    await _first(page.frame.look(), page.refresh())
+    page.begin()
+    return None
+
+
+@ui.page("/cases")
+async def cases(request: Request) -> Response | None:
+    one = visit(viewer_of(), request)
+    if not isinstance(one, Visit):
+        return one
+    page = CasesPage(one)
+    page.build()
+    await _first(page.frame.look(), page.refresh())
+    page.begin()
+    return None
+
+
+@ui.page("/cases/{name}")
+async def one_case(request: Request, name: str) -> Response | None:
+    one = visit(viewer_of(), request)
+    if not isinstance(one, Visit):
+        return one
+    try:
+        check(one.user, "cases.read")
+        page = CasePage(one, name)
+    except Problem:
+        return _told(one, "unknown_case")
     page.build()
     await _first(page.frame.look(), page.refresh())
     page.begin()

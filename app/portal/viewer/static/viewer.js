@@ -143,17 +143,17 @@ window.gi = (() => {
   }
 
   // The dialog of an action; what it says goes to the page's server side, which knows the site's clock.
-  let spoken = { words: {}, hours: [] };
+  let spoken = { words: {}, choices: {} };
   const dialogs = (about) => (spoken = about);
 
   function ask(act, id) {
-    const { words, hours } = spoken;
+    const { words, choices } = spoken;
     const box = document.createElement("div");
     box.className = "gi-help";
-    const choices = hours.map(([n, said]) => `<option value="${n}">${escapeHtml(said)}</option>`).join("");
-    const lasting = act === "silence" ? `<label>${escapeHtml(words.for_how_long)}<select name="hours">${choices}</select></label>` : "";
-    const label = act === "comment" ? words.your_comment : words.reason;
-    box.innerHTML = `<form class="gi-dialog" role="dialog"><h2>${escapeHtml(words[act])}</h2>${lasting}
+    const options = (choices[act]?.of || []).map(([value, said]) => `<option value="${escapeHtml(value)}">${escapeHtml(said)}</option>`).join("");
+    const chosen = options && `<label>${escapeHtml(choices[act].label)}<select name="choice">${options}</select></label>`;
+    const label = ["comment", "note_case", "reply_case"].includes(act) ? words.your_comment : words.reason;
+    box.innerHTML = `<form class="gi-dialog" role="dialog"><h2>${escapeHtml(words[act])}</h2>${chosen}
       <label>${escapeHtml(label)}<textarea name="text" rows="3" maxlength="500" required></textarea></label>
       <div class="gi-dialog-acts"><button type="button" class="gi-act" data-cancel>${escapeHtml(words.cancel)}</button>
       <button class="gi-act gi-first">${escapeHtml(words.send)}</button></div></form>`;
@@ -163,7 +163,7 @@ window.gi = (() => {
     box.querySelector("form").addEventListener("submit", (event) => {
       event.preventDefault();
       const said = new FormData(event.target);
-      emitEvent("gi-act", { act, id, text: said.get("text"), hours: Number(said.get("hours") || 0) });
+      emitEvent("gi-act", { act, id, text: said.get("text"), choice: said.get("choice") || "" });
       box.remove();
     });
     document.body.append(box);
@@ -206,6 +206,7 @@ window.gi = (() => {
     if (before) setTimeout(() => (before = ""), 1500);
     if (keys === "gb") location.href = "/";
     else if (keys === "ga") location.href = "/alerts";
+    else if (keys === "gc") location.href = "/cases";
     else if (event.key === "t") document.querySelector("#gi-time")?.click();
     else if (event.key === "w") toggleWall();
     else if (event.key === "?") help();
