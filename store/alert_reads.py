@@ -174,6 +174,19 @@ class Reading:
         row = self._connection.execute("SELECT * FROM spans ORDER BY seq DESC LIMIT 1").fetchone()
         return None if row is None else SpanRow(**{**row, "counts": json.loads(row["counts"])})
 
+    def journal_to(self, tick: int) -> int | None:
+        """received_at of the last journal row of the span that decided a tick; None: it was not decided yet."""
+        find = "SELECT seq, clock_to, journal_to FROM spans WHERE seq >= ? ORDER BY seq LIMIT 1"
+        low, high = 0, self._connection.execute("SELECT coalesce(max(seq), 0) FROM spans").fetchone()[0]
+        found = None
+        while low <= high:  # years of spans, and the clock never steps back
+            row = self._connection.execute(find, ((low + high) // 2,)).fetchone()
+            if row["clock_to"] is not None and row["clock_to"] >= tick:
+                found, high = row["journal_to"], (low + high) // 2 - 1
+            else:
+                low = row["seq"] + 1
+        return found
+
     def spans_after(self, seq: int, limit: int) -> list[SpanRow]:
         rows = self._connection.execute("SELECT * FROM spans WHERE seq > ? ORDER BY seq LIMIT ?", (seq, limit))
         return [SpanRow(**{**row, "counts": json.loads(row["counts"])}) for row in rows]

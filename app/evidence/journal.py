@@ -180,11 +180,11 @@ def activated(journals: Iterable[Journal]) -> list[tuple[int, str]]:
 
 
 class Rows:
-    """The rows of several journals in the engine's order, from the beginning on, each read once."""
+    """The rows of several journals in the engine's order, each read once: those received after an instant (us)."""
 
-    def __init__(self, directories: Iterable[Path]):
+    def __init__(self, directories: Iterable[Path], after_us: int = 0):
         self._held = {directory: empty(MESSAGES) for directory in directories}
-        self._read_to = dict.fromkeys(self._held, 0)
+        self._read_to = dict.fromkeys(self._held, after_us)
         self._ended: set[Path] = set()
 
     def some(self, to_us: int) -> pl.DataFrame:

@@ -6,29 +6,28 @@ path. Reads only. Does not promise that the evidence is whole: that is `greenisl
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from contracts import topics
 from contracts.frames import VERDICTS
-from contracts.records import decode
+from contracts.instants import EPOCH, MICROSECOND, epoch_us
 from store.alert_reads import Reading, reading
-from store.journal import EPOCH, MICROSECOND
-from store.journal_reader import last_payload
 
 from ..evidence.rows import difference
-from ..portal.decided import Asked, Decided
-from ..site.kept import KeptSite
+from ..portal.decided import Asked, Decided, Found
 from ..texts.texts import Texts
+from .again import Again, decide_again
 from .explanation import Explanation, explain
-from .run import NotJudged, Run
+from .journals import activations, held_at, kept_file
+from .run import NotJudged
 from .source import Explained, from_state, rule_named, site_named
 
 PAGE = 1_000
-ROWS = 100_000  # verdicts compared: a year of hours is 8,760
+ROWS = 3_000_000  # verdicts of one alert: a year of minutes is 525,600
+OPEN_TO = datetime(9000, 1, 1, tzinfo=UTC)  # of an alert that is not over
 
 
 class NoAlert(ValueError):
@@ -73,7 +72,7 @@ def explain_alert(
     show_all: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> AlertExplained:
-    """site: a directory or a kept site's file; None: the one the journals name last.
+    """site: a directory or a kept site's file, by which all is decided; None: as the journals name them.
 
     Raises NoAlert; alert_reads.NotReadable, NoJournal, NotJudged, Broken.
     """
@@ -83,17 +82,40 @@ def explain_alert(
             raise NoAlert(f"there is no alert {name!r} in {state_dir}; `greenisland alerts list` names them")
         history = list(_history(db, name))
         sent = [_sent(row) for row in db.notifications_about(name)]
-    path = site or state_dir / "sites" / f"{_last_site(state_dir)}.json"
+        last = db.last_span()
+    activated = activations(state_dir)
+    if site is None and not activated:
+        raise NoAlert("the journals name no site: say by --site with which one it is to be derived")
+    path = site or kept_file(state_dir, activated[-1].sha256)
     kept = site_named(path)
+    committed = _committed(state_dir, kept.site.time_zone, alert, history)
+    at = datetime.fromisoformat(str(alert["peak_at"]))
+    until = _last_decided(committed, at)
+    if site is None and (then := kept_file(state_dir, str(held_at(activated, until)))) != path:
+        path, kept = then, site_named(then)
     rule = rule_named(kept.rules, str(alert["rule"]))
     if rule is None:
         raise NoAlert(
             f"{kept.shown} has no rule {alert['rule']!r}: give the site of then by --site STATE/sites/HASH.json"
         )
     point = f"{alert['station']}/{alert['factor']}" + (f"?{alert['limit_id']}" if alert["limit_id"] else "")
-    at = datetime.fromisoformat(str(alert["peak_at"]))
-    found = from_state(kept, path, rule, point, state_dir, at, progress)
-    compared, differences = _compared(state_dir, kept, found.run, alert, history) if compare else ([], [])
+    if compare:
+        until = max([until, *committed.rows["decided_at"], *(_instant(row["tick"]) for row in history)])
+    with reading(state_dir) as db:
+        received_us = db.journal_to(epoch_us(until))
+    until = until if received_us is None else _instant(received_us + 1)
+    found = from_state(kept, path, rule, point, state_dir, at, progress, until=until)
+    compared: list[str] = []
+    differences: list[str] = []
+    if compare and found.removed:
+        differences = [f"not compared: {said}" for said in found.removed]
+    elif compare:
+        again = Again(found.run.verdicts, found.run.transitions, found.run.clock_to)
+        if site is None and found.turned and found.between is not None:
+            first = str(held_at(activated, found.between[0]))
+            again = decide_again(state_dir, first, found.run.subject, found.between, progress)
+        upto = None if last is None or last.clock_to is None else _instant(last.clock_to)
+        compared, differences = _compared(committed, again, upto, alert, history)
     texts = Texts(kept.site)
     return AlertExplained(
         alert=alert,
@@ -113,64 +135,77 @@ def _history(db: Reading, name: str) -> Iterator[dict[str, Any]]:
         after = rows[-1]["seq"]
 
 
-def _last_site(state_dir: Path) -> str:
-    for directory in sorted((state_dir / "journal").glob("*")):
-        payload = last_payload(directory, topics.JOURNAL_SITE)
-        if payload is not None:
-            return str(decode(payload).body["sha256"])
-    raise NoAlert("the journals name no site: say by --site with which one it is to be derived")
-
-
 def _told(texts: Texts, row: dict[str, Any]) -> Told:
-    at = EPOCH + row["tick"] * MICROSECOND
+    at = _instant(row["tick"])
     zh, en = (texts.alert(row["transition"], row["body"], language, at) for language in ("zh", "en"))
     return Told(at, row["transition"], zh, en)
 
 
 def _sent(row: dict[str, Any]) -> Sent:
     receipts = [
-        f"attempt {one['attempt']} at {(EPOCH + one['at'] * MICROSECOND).isoformat(timespec='seconds')}:"
+        f"attempt {one['attempt']} at {_instant(one['at']).isoformat(timespec='seconds')}:"
         f" {one['outcome']} ({one['detail']})"
         for one in row["receipts"]
     ]
     return Sent(row["channel"], str(row["body"].get("text", "")), row["state"], receipts)
 
 
-def _compared(
-    state_dir: Path, kept: KeptSite, run: Run, alert: dict[str, Any], history: list[dict[str, Any]]
-) -> tuple[list[str], list[str]]:
-    """Verdicts of the alert's time and its transitions, as decided again and as committed."""
-    if run.clock_to is None:
-        raise NotJudged("the journals no longer hold the messages of this alert: nothing can be derived again")
-    from_at = datetime.fromisoformat(str(alert["opened_at"]))
-    resolved_at = alert["resolved_at"] and datetime.fromisoformat(str(alert["resolved_at"]))
-    to_at = min(resolved_at or run.clock_to, run.clock_to)
-    asked = Asked(
+def _committed(state_dir: Path, time_zone: str, alert: dict[str, Any], history: list[dict[str, Any]]) -> Found:
+    found = Decided(state_dir, time_zone).read("verdicts", _asked(alert, history), None, ROWS)
+    return Found(found.rows.filter(_of_limit(alert)), found.notes)
+
+
+def _asked(alert: dict[str, Any], history: list[dict[str, Any]]) -> Asked:
+    """Every revision of every verdict of the alert's time."""
+    to_at = OPEN_TO
+    if alert["resolved_at"]:
+        to_at = datetime.fromisoformat(str(alert["resolved_at"]))
+    elif alert["is_withdrawn"]:
+        to_at = _instant(history[-1]["tick"])
+    return Asked(
         stations=[alert["station"]],
         factors=[alert["factor"]],
         rule=alert["rule"],
-        from_at=from_at,
+        from_at=datetime.fromisoformat(str(alert["opened_at"])),
         to_at=to_at,
         all_revisions=True,
     )
-    kept_rows = Decided(state_dir, kept.site.file.time_zone).read("verdicts", asked, None, ROWS)
-    of_limit = pl.col("limit_id").eq_missing(pl.lit(alert["limit_id"], pl.String))
-    known = of_limit & (pl.col("decided_at") <= run.clock_to)
-    committed = kept_rows.rows.filter(known).select(VERDICTS.names())
-    again = run.verdicts.filter(asked.expression("verdicts") & known).select(VERDICTS.names())
-    compared = [f"{committed.height} verdicts of the archive", "the alert's transitions"]
-    differences = [f"not compared: {note}" for note in kept_rows.notes]
-    if (line := difference("verdicts", again, committed)) is not None:
+
+
+def _of_limit(alert: dict[str, Any]) -> pl.Expr:
+    return pl.col("limit_id").eq_missing(pl.lit(alert["limit_id"], pl.String))
+
+
+def _last_decided(committed: Found, at: datetime) -> datetime:
+    """The last decision of the window that begins at the instant; where the archive has none, the instant itself."""
+    found = committed.rows.filter(pl.col("window_at") == pl.lit(at))["decided_at"].max()
+    return found if isinstance(found, datetime) else at
+
+
+def _compared(
+    committed: Found, again: Again, upto: datetime | None, alert: dict[str, Any], history: list[dict[str, Any]]
+) -> tuple[list[str], list[str]]:
+    """Verdicts of the alert's time and its transitions, as decided again and as committed. upto: the committed clock,
+    behind which the journals of a running centre may be ahead."""
+    if again.clock_to is None or upto is None:
+        raise NotJudged("the journals no longer hold the messages of this alert: nothing can be derived again")
+    upto = min(upto, again.clock_to)
+    known = _of_limit(alert) & (pl.col("decided_at") <= pl.lit(upto))
+    kept = committed.rows.filter(known).select(VERDICTS.names())
+    now = again.verdicts.filter(_asked(alert, history).expression("verdicts") & known).select(VERDICTS.names())
+    compared = [f"{kept.height} verdicts of the archive", "the alert's transitions"]
+    differences = [f"not compared: {note}" for note in committed.notes]
+    if (line := difference("verdicts", now, kept)) is not None:
         differences.append(line)
-    told = [(row["tick"], row["transition"], row["body"]) for row in history]
-    told = [one for one in told if EPOCH + one[0] * MICROSECOND <= run.clock_to]
-    now = [
-        ((row["tick"] - EPOCH) // MICROSECOND, row["transition"], row["episode"])  # type: ignore[operator]
-        for row in run.transitions
-        if row["episode"]["id"] == alert["id"]  # type: ignore[index]
+    told = [(_instant(row["tick"]), row["transition"], row["body"]) for row in history]
+    told = [one for one in told if one[0] <= upto]
+    derived = [
+        (row["tick"], row["transition"], row["episode"])
+        for row in again.transitions
+        if row["episode"]["id"] == alert["id"] and row["tick"] <= upto  # type: ignore[index, operator]
     ]
-    for n in range(max(len(told), len(now))):
-        before, after = (rows[n] if n < len(rows) else None for rows in (told, now))
+    for n in range(max(len(told), len(derived))):
+        before, after = (rows[n] if n < len(rows) else None for rows in (told, derived))
         if before != after:
             differences.append(f"transition {n + 1}: committed {_short(before)}, derived again {_short(after)}")
             break
@@ -178,7 +213,9 @@ def _compared(
     return compared, differences
 
 
-def _short(row: tuple[int, str, Any] | None) -> str:
-    if row is None:
-        return "none"
-    return f"{row[1]} at {(EPOCH + row[0] * MICROSECOND).isoformat(timespec='seconds')}"
+def _short(row: tuple[Any, ...] | None) -> str:
+    return "none" if row is None else f"{row[1]} at {row[0].isoformat(timespec='seconds')}"
+
+
+def _instant(us: int) -> datetime:
+    return EPOCH + us * MICROSECOND

@@ -13,13 +13,16 @@ import polars as pl
 from contracts.civil_time import PERIODS as CIVIL
 from contracts.civil_time import next_boundary
 from contracts.factors import CONVERTED_PREFIX
-from contracts.facts import EFFECTS
+from contracts.facts import EFFECTS, FACTS
 from contracts.frames import INSTANT, READINGS, REJECTS, VERDICTS, empty
 from contracts.site import Limit, Site
+from rules.facts.effects import effects
+from rules.facts.tables import compile_marking
 from rules.plan import Plan
 from rules.spec import Rule
 from rules.tables.validity import Completeness, completeness
-from rules.ticks import SiteClock
+from rules.ticks import SiteClock, stamp
+from rules.windows.advance import start
 
 from ..pipeline import Pipeline, PipelineState, Span
 from ..replay import STEP_ROWS, cut
@@ -57,6 +60,15 @@ _DECIDED = {
     "over": "over_n",
     "low": "min_scaled",
     "high": "max_scaled",
+}
+
+
+_LONGEST = {"day": timedelta(hours=26), "month": timedelta(days=32), "year": timedelta(days=367)}
+_LENGTH = _LONGEST | {
+    "instant": timedelta(0),
+    "minute": timedelta(minutes=1),
+    "five_minute": timedelta(minutes=5),
+    "hour": timedelta(hours=1),
 }
 
 
@@ -151,14 +163,22 @@ def _some(bound: pl.DataFrame) -> str:
 def span_of(plan: Plan, subject: Subject, at: datetime) -> tuple[datetime, datetime]:
     """When messages may have been received that decide the subject's window at an instant, revisions included.
 
-    A day earlier, so that what was pending then is seen; an event may be so much ahead of its receipt as the site lets.
+    A day earlier, so that what was pending then is seen, and as far as the window looks back; an event may be so much
+    ahead of its receipt as the site lets.
     """
     from_at, to_at = at, at + timedelta(days=1)
     if subject.period in CIVIL:
         to_at = next_boundary(at, subject.period, plan.zone)
-        longest = {"day": timedelta(hours=26), "month": timedelta(days=32), "year": timedelta(days=367)}
-        from_at = at - longest.get(subject.period, timedelta(hours=1))
-    return from_at - timedelta(days=1), to_at + plan.lateness + max(plan.hold.values()) + timedelta(minutes=1)
+        from_at = at - _LONGEST.get(subject.period, timedelta(hours=1))
+    from_at -= timedelta(days=1) + looks_back(plan, subject)
+    return from_at, to_at + plan.lateness + max(plan.hold.values()) + timedelta(minutes=1)
+
+
+def looks_back(plan: Plan, subject: Subject) -> timedelta:
+    """How much earlier than a window those begin that it is computed from: the hours before it, the days before it."""
+    of = pl.col("out").is_in(list(closure(plan, subject.points)))
+    steps = plan.inputs.filter(of).group_by("out", "period").agg(pl.col("lag").max())
+    return sum((lag * _LENGTH[period] for _, period, lag in steps.iter_rows()), timedelta(0))
 
 
 @dataclass
@@ -283,21 +303,37 @@ def run_again(
 
     progress: told the number of messages done.
     """
-    run = Run(pipeline.site, pipeline.plan, subject, rule, messages=ordered.height)
+    parts = cut(ordered, STEP_ROWS)
+    return run_through(pipeline, rule, subject, parts, collectors, empty(FACTS), close=close, progress=progress)
+
+
+def run_through(
+    pipeline: Pipeline,
+    rule: Rule,
+    subject: Subject,
+    parts: Iterable[pl.DataFrame],
+    collectors: tuple[str, ...],
+    facts: pl.DataFrame,
+    *,
+    close: bool,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Run:
+    """As run_again, of MESSAGES that come in parts. facts: FACTS that were known before them."""
+    run = Run(pipeline.site, pipeline.plan, subject, rule)
     wanted = closure(pipeline.plan, subject.points)
     state = PipelineState(SiteClock(collectors))
     spans: list[Span] = []
     windows: list[pl.DataFrame] = []
-    done = 0
 
     def take(span: Span) -> None:
         spans.append(_cut(span, run, wanted))
         windows.append(_windows_of(span, run, wanted))
 
-    for messages in cut(ordered, STEP_ROWS):
+    for messages in parts:
+        remember(state, pipeline.plan, messages, facts)
         take(pipeline.step(state, messages))
-        done += messages.height
-        progress(done)
+        run.messages += messages.height
+        progress(run.messages)
     if close and (last := pipeline.close(state)) is not None:
         take(last)
     run.readings = _all(READINGS, (span.readings for span in spans))
@@ -310,6 +346,18 @@ def run_again(
         run.clock_from = state.windows.start_at
     run.clock_to = state.clock.now
     return run
+
+
+def remember(state: PipelineState, plan: Plan, messages: pl.DataFrame, facts: pl.DataFrame) -> None:
+    """Gives a state that is about to begin what people had said before: MESSAGES are those of its first step."""
+    if state.windows is not None or facts.is_empty():
+        return
+    waited = messages if state.before_clock is None else pl.concat([state.before_clock, messages])
+    _, clock = stamp(waited, state.clock)
+    if clock.now is not None and clock.first_at is not None:
+        state.windows = start(clock.first_at, state.away)
+        state.facts = facts.filter(pl.col("known_at") <= pl.lit(clock.first_at))
+        state.windows.effects = effects(state.facts, plan.points, compile_marking(plan.site))
 
 
 def _windows_of(span: Span, run: Run, wanted: set[int]) -> pl.DataFrame:
@@ -333,14 +381,14 @@ def _cut(span: Span, run: Run, wanted: set[int]) -> Span:
         events=span.events.clear(),
         aggregates=span.aggregates.clear(),
         verdicts=span.verdicts.filter((pl.col("rule") == subject.rule) & its),
-        transitions=[row for row in span.transitions if _is_about(row, subject)],
+        transitions=[row for row in span.transitions if is_about(row, subject)],
         counts=span.counts,
         clock_from=span.clock_from,
         clock_to=span.clock_to,
     )
 
 
-def _is_about(row: Row, subject: Subject) -> bool:
+def is_about(row: Row, subject: Subject) -> bool:
     episode = row["episode"]
     assert isinstance(episode, dict)
     told = (episode["rule"], episode["station"], episode["factor"])

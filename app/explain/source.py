@@ -1,7 +1,7 @@
 """From where an explanation takes its messages: a feed as a whole, or the stretch of a state's journals it needs.
 
-Promises: rows are those that were received, in the engine's order. Of journals only the needed stretch is read; notes
-say what that leaves open, and whether the site named is the one that decided.
+Promises: rows are those that were received, in the engine's order. Of journals the needed stretch is read, and what
+people had said before it; notes say what that leaves open, and whether the site named is the one that decided.
 """
 
 import hashlib
@@ -16,26 +16,22 @@ from urllib.parse import quote
 
 import polars as pl
 
-from contracts import topics
 from contracts.civil_time import local
-from contracts.frames import MESSAGES, empty
-from contracts.records import decode
+from contracts.instants import EPOCH, MICROSECOND, epoch_us
 from rules.spec import Rule
 from rules.ticks import collectors_of
 from store.feed import read_feed
-from store.journal import EPOCH, MICROSECOND, epoch_us
-from store.journal_reader import last_payload
 from store.raw_files import raw_directory, read_removed
 
 from ..evidence.link import Broken
 from ..evidence.state import FILE
-from ..feeds.record import record
+from ..operators.facts_read import read_facts
 from ..pipeline import Pipeline
-from ..replay import to_last_clock
 from ..service.collector import journal_directory
 from ..site.kept import KeptSite, from_directory, from_kept
 from ..site.record import site_content
-from .run import Run, Subject, run_again, span_of, subject_of
+from .journals import Activation, activations, held_at, kept_file, messages
+from .run import Run, Subject, looks_back, run_again, run_through, span_of, subject_of
 
 
 @dataclass(frozen=True)
@@ -45,6 +41,9 @@ class Explained:
     run: Run
     source: str
     notes: list[str] = field(default_factory=list)
+    between: tuple[datetime, datetime] | None = None  # of a state: when what was judged again was received
+    turned: list[Activation] = field(default_factory=list)  # sites that came to hold meanwhile
+    removed: list[str] = field(default_factory=list)  # what can no longer be judged, and why
 
 
 def site_named(path: Path) -> KeptSite:
@@ -64,8 +63,7 @@ def from_feed(
     """Judges the whole feed, as `replay` does. Raises FeedError, NotJudged."""
     pipeline = kept.pipeline()
     subject = subject_of(pipeline.plan, rule.id, point)
-    messages = read_feed(feed)
-    ordered = messages.unique().sort("received_at", "source", "topic", "payload")
+    ordered = read_feed(feed).unique().sort("received_at", "source", "topic", "payload")
     run = run_again(pipeline, rule, subject, ordered, collectors_of(ordered), close=True, progress=progress)
     return Explained(run, f"feed {feed}", list(kept.notes))
 
@@ -78,28 +76,41 @@ def from_state(
     state_dir: Path,
     at: datetime,
     progress: Callable[[int], None] = lambda _: None,
+    *,
+    until: datetime | None = None,
 ) -> Explained:
-    """Judges what the journals hold from a day before the window (or an alert then open) until it is revised no more.
+    """Judges what the journals hold from a day before the window (or an alert then open) until it is revised no more,
+    or later, `until`.
 
-    Raises NoJournal, NotJudged, Broken.
+    Raises NoJournal, NotJudged, Broken, JournalFailure.
     """
     pipeline = kept.pipeline()
     subject = subject_of(pipeline.plan, rule.id, point)
     from_at, to_at = span_of(pipeline.plan, subject, at)
     if (opened_at := _open_since(state_dir, subject, from_at, at)) is not None:
-        from_at = opened_at - timedelta(seconds=_pending_s(pipeline, subject)) - timedelta(hours=2)
-    parts = record(state_dir, from_at, to_at)
-    messages = pl.concat([empty(MESSAGES), *parts.values()]).sort("received_at", "source", "topic", "payload")
-    ordered = to_last_clock(messages, kept.site.file.collectors)
-    run = run_again(pipeline, rule, subject, ordered, kept.site.file.collectors, close=False, progress=progress)
-    notes = [*kept.notes, *_about_site(kept, site, state_dir)]
-    for collector in parts:
+        pending = timedelta(seconds=_pending_s(pipeline, subject))
+        from_at = min(from_at, opened_at - pending - timedelta(hours=2) - looks_back(pipeline.plan, subject))
+    to_at = max(to_at, until or to_at)
+    activated, collectors = activations(state_dir), kept.site.file.collectors
+    facts, _ = read_facts(state_dir, kept.site)
+    parts = messages(state_dir, collectors, from_at, to_at)
+    run = run_through(pipeline, rule, subject, parts, collectors, facts, close=False, progress=progress)
+    turned = [one for one in activated if from_at < one.at < min(to_at, run.clock_to or to_at)]
+    notes = [*kept.notes, *_about_site(kept, site, state_dir, activated, at)]
+    notes += [
+        f"site {one.sha256[:12]} was activated at {_said(one.at, run)}: what was decided from then on is shown here as"
+        f" {kept.shown} would have decided it"
+        for one in turned
+        if one.sha256 != _content_name(kept, site)
+    ]
+    gone = []
+    for collector in collectors:
         removed = read_removed(raw_directory(journal_directory(state_dir, collector)))
         if removed and removed[-1].end.received_us >= epoch_us(from_at):
-            until = EPOCH + removed[-1].end.received_us * MICROSECOND
-            said = f"raw messages of {collector} up to {_said(until, run)} were removed after their time"
-            notes.append(f"{said}: what rests on them cannot be judged again")
-    return Explained(run, f"state {state_dir}", notes)
+            last_at = EPOCH + removed[-1].end.received_us * MICROSECOND
+            said = f"raw messages of {collector} up to {_said(last_at, run)} were removed after their time"
+            gone.append(f"{said}: what rests on them cannot be judged again")
+    return Explained(run, f"state {state_dir}", notes + gone, (from_at, to_at), turned, gone)
 
 
 def _said(at: datetime, run: Run) -> str:
@@ -135,23 +146,24 @@ def _open_since(state_dir: Path, subject: Subject, from_at: datetime, at: dateti
     return first if first is not None and first < from_at + timedelta(hours=2) else None
 
 
-def _about_site(kept: KeptSite, site: Path, state_dir: Path) -> list[str]:
-    """Whether the site named is the one that the journals name last."""
-    named = set()
-    for collector in kept.site.file.collectors:
-        payload = last_payload(journal_directory(state_dir, collector), topics.JOURNAL_SITE)
-        if payload is not None:
-            named.add(str(decode(payload).body["sha256"]))
-    if not named:
+def _content_name(kept: KeptSite, site: Path) -> str:
+    """By which an activation would name it."""
+    if site.suffix == ".json":
+        return kept.name
+    content = json.dumps(site_content(site, kept.site.file.library), ensure_ascii=False, sort_keys=True, indent=1)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _about_site(kept: KeptSite, site: Path, state_dir: Path, activated: list[Activation], at: datetime) -> list[str]:
+    """Whether the site named is one that held at the instant, or came to hold after it."""
+    if not activated:
         return ["the journals name no site: by which limits and rules it was decided then is not on record"]
-    used = kept.name
-    if site.suffix != ".json":
-        content = json.dumps(site_content(site, kept.site.file.library), ensure_ascii=False, sort_keys=True, indent=1)
-        used = hashlib.sha256(content.encode()).hexdigest()
-    if used in named:
+    used = _content_name(kept, site)
+    held = held_at(activated, at)
+    assert held is not None
+    if used == held or used in {one.sha256 for one in activated if one.at > at}:
         return []
-    other = min(named)
     return [
-        f"decided with {site}, whose content ({used[:12]}) is not that of the site the journals name ({other[:12]});"
-        f" to explain by that one: --site {state_dir / 'sites' / other}.json"
+        f"decided with {site}, whose content ({used[:12]}) is not that of the site the journals name ({held[:12]});"
+        f" to explain by that one: --site {kept_file(state_dir, held)}"
     ]

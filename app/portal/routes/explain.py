@@ -14,12 +14,12 @@ from contracts.ports import JournalFailure
 from ...evidence.link import Broken
 from ...explain.explanation import Explanation as Derivation
 from ...explain.explanation import explain
+from ...explain.journals import activations, held_at, kept_file
 from ...explain.of_alert import NoAlert
 from ...explain.of_alert import explain_alert as derive_alert
 from ...explain.run import NotJudged
 from ...explain.source import Explained, from_state, rule_named, site_named
 from ...feeds.record import NoJournal
-from ...site.record import last_activated
 from ...site.yaml_lines import SiteErrors
 from ..auth import User, centre_of, check, needs, seen
 from ..centre import Centre
@@ -84,7 +84,7 @@ def explain_verdict(
     point = f"{station}/{factor}" + (f"?{limit_id}" if limit_id else "")
 
     def derived() -> Explanation:
-        site = _site_in_force(centre)
+        site = _site_of(centre, at)
         kept = site_named(site)
         its = rule_named(kept.rules, rule)
         if its is None:
@@ -110,7 +110,7 @@ def explain_alert(
         check(user, "evidence.read")
 
     def derived() -> AlertExplanation:
-        site = _site_in_force(centre)
+        site = None if activations(centre.state_dir) else _given(centre)  # None: each site for its time
         found = derive_alert(centre.state_dir, name, site, compare=verify, show_all=all)
         return AlertExplanation(
             window=_shown(found.window, found.found),
@@ -143,11 +143,14 @@ def _turn(centre: Centre) -> Iterator[None]:
         centre.explaining.release()
 
 
-def _site_in_force(centre: Centre) -> FilePath:
-    """As it was kept when it was activated; where the journal names none, the files the portal was started with."""
-    last = last_activated(centre.state_dir)
-    if last is not None:
-        return centre.state_dir / "sites" / f"{last.body['sha256']}.json"
+def _site_of(centre: Centre, at: datetime) -> FilePath:
+    """As it was kept, the one that held at the instant; where the journal names none, the portal's own."""
+    held = held_at(activations(centre.state_dir), at)
+    return _given(centre) if held is None else kept_file(centre.state_dir, held)
+
+
+def _given(centre: Centre) -> FilePath:
+    """The files the portal was started with. Raises Problem."""
     if centre.site_dir is None:
         raise Problem("not-ready", what="the journal names no site, and this portal was started without its files")
     return centre.site_dir
