@@ -66,6 +66,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             seq INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, actor TEXT NOT NULL, what TEXT NOT NULL,
             about TEXT NOT NULL)""",
     ),
+    (
+        "DELETE FROM failures WHERE name NOT IN (SELECT name FROM users)",
+    ),  # it may be a password; see Centre.unknown_name
 )
 
 
@@ -267,7 +270,8 @@ class PortalDb:
     def begin_login(self, name: str, now_us: int) -> int:
         """Counts the attempt as failed until `end_login` says otherwise. Seconds to wait; 0: try the password now.
 
-        Counted first, so that many guesses at once are not all free.
+        Counted first, so that many guesses at once are not all free. name: a user's; of others nothing readable, for it
+        is kept.
         """
         with self.transaction() as connection:
             row = connection.execute("SELECT n, until FROM failures WHERE name = ?", (name,)).fetchone()

@@ -96,7 +96,8 @@ def from_state(
     parts = messages(state_dir, collectors, from_at, to_at)
     run = run_through(pipeline, rule, subject, parts, collectors, facts, close=False, progress=progress)
     turned = [one for one in activated if from_at < one.at < min(to_at, run.clock_to or to_at)]
-    notes = [*kept.notes, *_about_site(kept, site, state_dir, activated, at)]
+    used = _name_of(kept, site)
+    notes = [*kept.notes, *_about_site(used, site, state_dir, activated, at)]
     notes += [
         f"site {one.sha256[:12]} was activated at {_said(one.at, run)}: what was decided from then on is shown here as"
         f" {kept.shown} would have decided it"
@@ -154,11 +155,18 @@ def _content_name(kept: KeptSite, site: Path) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def _about_site(kept: KeptSite, site: Path, state_dir: Path, activated: list[Activation], at: datetime) -> list[str]:
+def _name_of(kept: KeptSite, site: Path) -> str:
+    """SHA-256 of the content."""
+    if site.suffix == ".json":
+        return kept.name
+    content = json.dumps(site_content(site, kept.site.file.library), ensure_ascii=False, sort_keys=True, indent=1)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _about_site(used: str, site: Path, state_dir: Path, activated: list[Activation], at: datetime) -> list[str]:
     """Whether the site named is one that held at the instant, or came to hold after it."""
     if not activated:
         return ["the journals name no site: by which limits and rules it was decided then is not on record"]
-    used = _content_name(kept, site)
     held = held_at(activated, at)
     assert held is not None
     if used == held or used in {one.sha256 for one in activated if one.at > at}:

@@ -23,7 +23,7 @@ from rules.spec import Rule
 from store.portal_db import PORTAL_DB, PortalDb
 
 from . import health
-from .auth import centre_of
+from .auth import COOKIE, centre_of
 from .centre import Centre
 from .guard import BODY_BYTES_MAX, Guard
 from .problems import Problem, language_of
@@ -97,6 +97,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.centre = centre
+    app.openapi = lambda: _with_security(app)  # type: ignore[method-assign]
     for one in ROUTERS:
         app.include_router(one.router, prefix=PREFIX)
     app.include_router(links.router)
@@ -119,6 +120,22 @@ def declared() -> dict[tuple[str, str], str | None]:
             permission = next((one for one in needed if one is not None), None)
             found |= {(method, prefix + route.path): permission for method in route.methods or ()}
     return found
+
+
+def _with_security(app: FastAPI) -> dict[str, Any]:
+    """The document, with how to come in, and what it takes, a route."""
+    if app.openapi_schema is None:
+        made = FastAPI.openapi(app)
+        made.setdefault("components", {})["securitySchemes"] = {
+            "token": {"type": "http", "scheme": "bearer"},
+            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+        }
+        for (method, path), permission in declared().items():
+            if permission is not None:
+                made["paths"][path][method.lower()] |= {"security": [{"token": []}, {"session": []}]}
+                made["paths"][path][method.lower()]["x-permission"] = permission
+    assert app.openapi_schema is not None
+    return app.openapi_schema
 
 
 def _handle_errors(app: FastAPI) -> None:

@@ -131,7 +131,8 @@ def sign_in(request: Request, response: Response, name: str, password: str) -> t
     said = None if known is None else name
     if wait_s := centre.login_rate.wait_s(address):
         raise Problem("too-often", seconds=wait_s)
-    if wait_s := db.begin_login(name, now_us):
+    counted = name if known is not None else centre.unknown_name(name)
+    if wait_s := db.begin_login(counted, now_us):
         db.note_login(now_us, said, address, "locked")
         raise Problem("locked", seconds=wait_s)
     kept = db.password_of(name)

@@ -3,6 +3,9 @@
 Promises: opened once, closed once; nothing here writes but portal.db and the operators' spool.
 """
 
+import hashlib
+import hmac
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +60,7 @@ class Centre:
     explaining: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(1))
     reads: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(2))
     proposing: threading.Lock = field(default_factory=threading.Lock)
+    _typed_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def __post_init__(self) -> None:
         self.places = Places(self.site)
@@ -84,6 +88,11 @@ class Centre:
         if isinstance(at, str):
             at = datetime.fromisoformat(at)
         return None if at is None else self.civil(at)
+
+    def unknown_name(self, typed: str) -> str:
+        """What failures are counted under of a name there is not: it may have been a password, so nothing can be read
+        from it, nor guessed once this process has ended."""
+        return "?" + hmac.new(self._typed_key, typed.encode(), hashlib.sha256).hexdigest()
 
     def close(self) -> None:
         self.stop.set()

@@ -69,6 +69,7 @@ def read_cursor(text: str | None, kinds: Sequence[type]) -> tuple[Any, ...] | No
             elif kind is datetime:
                 found.append(instant(value))
             elif type(value) is kind and (kind is not int or 0 <= value < 2**63):
+                str(value).encode()  # half a character is none, and no database takes it
                 found.append(value)
             else:
                 raise ValueError(text)

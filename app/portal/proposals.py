@@ -11,6 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import yaml
+
 from store.parquet import replacing
 
 from ..site.files import load_site
@@ -21,6 +23,14 @@ CHANGEABLE = re.compile(r"(registry/[a-z_]+\.csv|rules/[A-Za-z0-9_.-]+\.yaml)") 
 COPIED = ("site.yaml", "registry/*.csv", "rules/*.yaml")
 CONTENT_MAX = 3_000_000  # characters
 DIFF_MAX = 200_000
+DEPTH_MAX = 50
+_OPENS = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSES = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 
 
 class NotAllowed(ValueError):
@@ -43,8 +53,28 @@ def digest(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
+def _unbounded(path: str, content: str) -> str | None:
+    """Why a proposed rule file is not even read: a few lines of it could take all memory. None: it is bounded."""
+    depth = 0
+    try:
+        for token in yaml.scan(content, Loader=yaml.CSafeLoader):
+            depth += isinstance(token, _OPENS) - isinstance(token, _CLOSES)
+            line = token.start_mark.line + 1
+            if isinstance(token, yaml.AliasToken):
+                return f"{path}:{line}: *{token.value}: a proposed rule file takes no aliases; write it out"
+            if depth > DEPTH_MAX:
+                return f"{path}:{line}: nested more than {DEPTH_MAX} deep; a rule file never is"
+    except yaml.YAMLError:
+        pass  # the loader says it, with its line
+    return None
+
+
 def validate(site_dir: Path, path: str, content: str) -> list[str]:
     """What would be wrong with the whole site, a line each with file, line and key; empty: nothing."""
+    if path.endswith(".yaml") and (why := _unbounded(path, content)) is not None:
+        return [why]
+    if (site_dir / path).is_symlink():
+        return [f"{path}: is a link to another file, which is not of this site: change it there"]
     with tempfile.TemporaryDirectory(prefix="greenisland-proposal-") as made:
         copy = Path(made) / "site"
         for pattern in COPIED:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from app.operators import spool
+from app.portal.paging import cursor_of
 from contracts.reasons import Receipt
 from contracts.records import decode
 from store.state_db import StateDb
@@ -96,6 +97,8 @@ def test_pages_hold_every_alert_once_and_no_more_than_asked_for(centre, kept, li
     [
         ({"limit": 501}, "query limit"),
         ({"cursor": "abc"}, "cursor: it is none that a page before gave"),
+        ({"cursor": cursor_of(5, "\ud800")}, "cursor: it is none that a page before gave"),  # half a character
+        ({"cursor": cursor_of(2**63, "a")}, "cursor: it is none that a page before gave"),
         ({"since": "yesterday"}, "write one like 2026-03-01T08:00:00+08:00"),
         ({"since": "2026-03-01T08:00:00"}, "write one like 2026-03-01T08:00:00+08:00"),
         ({"level": "purple"}, "query level"),

@@ -211,6 +211,9 @@ def test_points_are_those_people_see_converted_ones_included(centre):
     assert not any(name.startswith("$") for name in told)
     assert told["zs_a21026"]["sent_as"] is None
     assert told["a21026"]["factor_zh"] == "二氧化硫"
+    paged = every(centre.client("viewer"), "/api/v1/points", station=STATION, limit=2)
+    assert {one["factor"] for one in paged} == set(told)
+    assert len(paged) == len(told)
 
 
 def test_rows_are_there_once_while_they_are_archived(own):

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sqlite3
 import threading
 from contextlib import ExitStack, closing, contextmanager
 
@@ -51,6 +52,7 @@ def listens(port):
 def quick(monkeypatch):
     monkeypatch.setattr(events, "POLL_S", 0.05)
     monkeypatch.setattr(events, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(events, "RECHECK_S", 0.1)
 
 
 def follow(url, token, n, *, position=None, began=None, into=None, **query):
@@ -155,6 +157,28 @@ def test_who_may_no_longer_come_in_is_sent_away(own, free_port):
         with PortalDb(own.state_dir / "portal.db") as db:
             db.set_enabled("viewer", False, 1, "test")
         wait_until(lambda: found[-1].get("event") == "signed_out", "the client is told")
+
+
+def test_who_is_never_left_in_quiet_is_sent_away_as_well(own, free_port, monkeypatch):
+    """A page for ever: as a stream that something happens on all the time."""
+    monkeypatch.setattr(events, "AT_ONCE", 1)
+    monkeypatch.setattr(events, "HEARTBEAT_S", 3600)  # no pause is that long
+    names = "tick, episode, transition, body"
+    with closing(sqlite3.connect(own.state_dir / "state.db")) as connection, connection:
+        row = connection.execute(f"SELECT {names} FROM transitions LIMIT 1").fetchone()
+        connection.executemany(f"INSERT INTO transitions ({names}) VALUES (?, ?, ?, ?)", [row] * 20_000)
+    with serving(own, free_port()) as (url, _), PortalDb(own.state_dir / "portal.db") as db:
+        found, began = [], threading.Event()
+        listens_on = threading.Thread(
+            target=lambda: follow(url, own.tokens["viewer"], 30_000, began=began, into=found, after="0")
+        )
+        listens_on.start()
+        assert began.wait(20)
+        db.set_enabled("viewer", False, 1, "test")
+        listens_on.join(timeout=20)
+        assert not listens_on.is_alive()
+    assert found[-1]["event"] == "signed_out"
+    assert len(found) < 20_000
 
 
 def test_a_stop_ends_open_streams(own, free_port):

@@ -80,6 +80,21 @@ def test_a_rule_that_is_wrong_is_refused_and_a_new_one_is_written(own):
 
 
 @pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("a: &a [x]\n" + "".join(f"b{n}: &b [{', '.join(['*a'] * 9)}]\n" for n in range(9)), "takes no aliases"),
+        ("version: 1\nrules: " + "[" * 60_000 + "]" * 60_000, "nested more than 50 deep"),
+    ],
+    ids=["aliases", "depth"],
+)
+def test_a_rule_file_that_would_take_all_memory_is_refused_before_it_is_read(own, content, told):
+    refused = propose(own, path="rules/bomb.yaml", content=content)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0].startswith("rules/bomb.yaml:")
+    assert told in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "site.yaml",
@@ -96,6 +111,17 @@ def test_only_registry_and_rules_can_be_proposed(own, path):
     refused = propose(own, path=path, content="x")
     assert refused.status_code == 422
     assert "registry/NAME.csv or rules/NAME.yaml" in refused.json()["detail"]
+
+
+def test_a_link_to_a_file_of_elsewhere_is_neither_shown_nor_replaced(own, tmp_path):
+    (tmp_path / "elsewhere.yaml").write_text("the secret\n")
+    link = own.directory / "rules" / "link.yaml"
+    link.symlink_to(tmp_path / "elsewhere.yaml")
+    refused = propose(own, path="rules/link.yaml", content="version: 1\nrules: []\n")
+    assert refused.status_code == 422
+    assert "is a link" in refused.json()["detail"]
+    assert "secret" not in refused.text
+    assert link.is_symlink()
 
 
 def test_a_file_that_was_changed_meanwhile_is_not_overwritten(own):

@@ -65,5 +65,10 @@ def test_the_document_has_every_route_and_needs_no_other_page(centre):
     routes = {(method.upper(), path) for path, its in told["paths"].items() for method in its}
     assert routes == set(declared())
     assert routes >= PUBLIC
+    for (method, path), permission in declared().items():
+        operation = told["paths"][path][method.lower()]
+        assert operation.get("x-permission") == permission
+        assert ("security" in operation) == (permission is not None)
+    assert set(told["components"]["securitySchemes"]) == {"token", "session"}
     for path in ("/docs", "/redoc"):
         assert centre.client().get(path).status_code == 404

@@ -27,6 +27,7 @@ router = APIRouter(tags=["events"], responses=DOCUMENTED)
 
 POLL_S = 1.0
 HEARTBEAT_S = 15.0
+RECHECK_S = 5.0  # how long somebody may listen on who may no longer come in, or whose scope was changed
 AT_ONCE = 200  # transitions, and spans, a page
 
 
@@ -80,8 +81,16 @@ async def _stream(
         return
     try:
         yield "retry: 3000\n\n"
-        quiet_s = 0.0
+        loop = asyncio.get_running_loop()
+        told_s = known_s = loop.time()
         while not centre.stop.is_set():
+            if loop.time() - known_s >= RECHECK_S:  # also of a stream that is never quiet
+                known_s = loop.time()
+                known = await run_in_threadpool(known_user, request)
+                if known is None or not permitted(known, "alerts.read"):
+                    yield _event("signed_out", None, {})
+                    return
+                user = known
             try:
                 told, is_more = await run_in_threadpool(_next, centre, user, position, verdicts)
             except (Problem, sqlite3.Error) as error:
@@ -89,14 +98,10 @@ async def _stream(
                 return
             for one in told:
                 yield one
-            quiet_s = 0.0 if told else quiet_s + POLL_S
-            if quiet_s >= HEARTBEAT_S:
-                quiet_s = 0.0
-                known = await run_in_threadpool(known_user, request)
-                if known is None or not permitted(known, "alerts.read"):
-                    yield _event("signed_out", None, {})
-                    return
-                user = known
+            if told:
+                told_s = loop.time()
+            elif loop.time() - told_s >= HEARTBEAT_S:
+                told_s = loop.time()
                 yield ": still here\n\n"
             if not is_more:
                 await asyncio.sleep(POLL_S)

@@ -193,11 +193,17 @@ def one_station(request: Request, user: Reader, station: Annotated[str, Path(max
 
 @router.get("/points", summary="What a station measures, and what is made of it")
 def points(
-    request: Request, user: Reader, station: Annotated[str, Query(max_length=100)], limit: Limit = PAGE
+    request: Request,
+    user: Reader,
+    station: Annotated[str, Query(max_length=100)],
+    limit: Limit = PAGE,
+    cursor: Cursor = None,
 ) -> Page[Point]:
     centre = centre_of(request)
     known_station(centre, user, station)
-    rows = point_table(centre.site).filter((pl.col("station") == station) & pl.col("is_published"))
+    (after,) = read_cursor(cursor, (str,)) or ("",)
+    mine = (pl.col("station") == station) & pl.col("is_published") & (pl.col("factor") > after)
+    rows = point_table(centre.site).filter(mine).sort("factor")
     items = [
         Point(
             station=station,
@@ -211,7 +217,7 @@ def points(
         )
         for row in rows.head(limit).iter_rows(named=True)
     ]
-    return Page(items=items)
+    return Page(items=items, next=cursor_of(items[-1].factor) if rows.height > limit else None)
 
 
 def known_station(centre: Centre, user: User, station: str) -> None:
