@@ -102,7 +102,7 @@ def from_state(
         f"site {one.sha256[:12]} was activated at {_said(one.at, run)}: what was decided from then on is shown here as"
         f" {kept.shown} would have decided it"
         for one in turned
-        if one.sha256 != _content_name(kept, site)
+        if one.sha256 != used
     ]
     gone = []
     for collector in collectors:
@@ -145,14 +145,6 @@ def _open_since(state_dir: Path, subject: Subject, from_at: datetime, at: dateti
             opened.append(since)
     first = min(opened, default=None)
     return first if first is not None and first < from_at + timedelta(hours=2) else None
-
-
-def _content_name(kept: KeptSite, site: Path) -> str:
-    """By which an activation would name it."""
-    if site.suffix == ".json":
-        return kept.name
-    content = json.dumps(site_content(site, kept.site.file.library), ensure_ascii=False, sort_keys=True, indent=1)
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _name_of(kept: KeptSite, site: Path) -> str:
