@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from .broker import Broker
 from .strict import Identifier, Strict
 
-# What a template may name. `alert` and `people` go on with a dot: ${alert.station}.
+# What a template may name. `alert`, `case` and `people` go on with a dot: ${alert.station}.
 BODY_KEYS = [
     "text",
     "short",
@@ -26,6 +26,7 @@ BODY_KEYS = [
     "clause",
     "alert",
     "alerts",
+    "case",
     "people",
     "step",
     "link",

@@ -5,8 +5,10 @@ from typing import Any
 
 from contracts.catalogue import LEVEL, Language
 from contracts.catalogue.cases import (
+    AND_N_CASES,
     CASE_LINE,
     CASE_SAID,
+    CASE_SHORT,
     CASE_TITLE,
     CASES_TITLE,
     CLOSE_DUE,
@@ -14,7 +16,7 @@ from contracts.catalogue.cases import (
     REPLY_DUE,
 )
 from contracts.catalogue.telling import AND_N_LINES
-from contracts.reasons import Transition
+from contracts.reasons import CaseEvent, Transition
 from notify.cases.follow import CasePlanned
 from notify.cases.state import Happened
 
@@ -43,6 +45,20 @@ class CaseTexts:
         if len(planned.items) > LINES_MAX:
             lines.append(AND_N_LINES[language].format(n=len(planned.items) - LINES_MAX))
         return "\n".join(lines)
+
+    def short(self, planned: CasePlanned, language: Language) -> str:
+        """Of several: the most serious one, and how many there are."""
+        record, n = planned.items[0].record, len(planned.items)
+        is_due = planned.event not in (CaseEvent.CLOSED, CaseEvent.REPLIED)
+        words = {
+            "said": CASE_SAID[planned.event][language],
+            "level": LEVEL[planned.level][language],
+            "place": self._texts.place(str(record["station"]), language, with_number=False),
+            "more": AND_N_CASES[language].format(n=n) if n > 1 else "",
+            "reply_due": self._due(REPLY_DUE, record["reply_due_at"], language) if is_due else "",
+            "close_due": self._due(CLOSE_DUE, record["close_due_at"], language) if is_due else "",
+        }
+        return CASE_SHORT[language].format(**words)
 
     def line(self, one: Happened, language: Language, tick: datetime) -> str:
         """tick: of the decision that is told."""

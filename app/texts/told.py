@@ -72,6 +72,7 @@ class ToldTexts:
         body = {
             "title": self._cases.title(planned, language),
             "text": self._cases.text(planned, language),
+            "short": self._cases.short(planned, language),
             "language": language,
             "level": planned.level,
             "kind": str(Telling.CASE),

@@ -54,6 +54,12 @@ CASE_LINE: dict[str, dict[Language, str]] = {
     },
     "no_effect": {"zh": "督办 {id}({place})操作未生效:{text}", "en": "case {id} ({place}), without effect: {text}"},
 }
+# for a short message, whose end may be cut off
+CASE_SHORT: dict[Language, str] = {
+    "zh": "督办{said}({level}){place}{more}{reply_due}{close_due}",
+    "en": "case {said} ({level}) {place}{more}{reply_due}{close_due}",
+}
+AND_N_CASES: dict[Language, str] = {"zh": "等 {n} 件", "en": " and {n} in all"}
 REPLY_DUE: dict[Language, str] = {"zh": ",反馈时限 {at}", "en": ", reply due {at}"}
 CLOSE_DUE: dict[Language, str] = {"zh": ",办结时限 {at}", "en": ", to be closed by {at}"}
 
