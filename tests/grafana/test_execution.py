@@ -107,7 +107,7 @@ def test_a_chosen_station_narrows_every_panel_that_can_be(centre):
         found = served(centre, asked, bound)
         assert_same(asked, found, centre.rows.answer(asked, bound))
         if "place_en" in asked.group:
-            assert set(found["place_en"]) == {"Xishui Works B (cement) Kiln-tail stack(DA001)"}
+            assert set(found["place_en"]) == {"Xishui Works B (cement) Kiln-tail stack (DA001)"}
 
 
 def test_the_limit_is_a_series_of_the_numbers_that_were_compared(centre):

@@ -116,6 +116,7 @@ def test_only_registry_and_rules_can_be_proposed(own, path):
 def test_a_link_to_a_file_of_elsewhere_is_neither_shown_nor_replaced(own, tmp_path):
     (tmp_path / "elsewhere.yaml").write_text("the secret\n")
     link = own.directory / "rules" / "link.yaml"
+    link.parent.mkdir(exist_ok=True)  # the example site has none
     link.symlink_to(tmp_path / "elsewhere.yaml")
     refused = propose(own, path="rules/link.yaml", content="version: 1\nrules: []\n")
     assert refused.status_code == 422
